@@ -1,0 +1,1 @@
+"""The units Temporal retries: one partner call or one database transaction each."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: staff REST, webhooks, connector endpoints, public report check."""

@@ -1,0 +1,1 @@
+"""The lab's vocabulary: ids, enums, money, time, errors and messages. Pure; everything may import it."""

@@ -1,0 +1,1 @@
+"""From stored inbound messages and commands to workflow signals and starts."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: tables and query functions. No business decisions."""

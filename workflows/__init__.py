@@ -1,0 +1,1 @@
+"""The lab's lifecycles. Only decisions and waiting; no I/O, no rules."""
