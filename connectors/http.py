@@ -7,7 +7,7 @@ a simulator on a port and a simulator in-process differ in that client only.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -82,7 +82,7 @@ class PartnerHttp:
 
     client: httpx.AsyncClient
     connector: str
-    journal: CallJournal = NoJournal()
+    journal: CallJournal = field(default_factory=NoJournal)
     masked_fields: frozenset[str] = frozenset()
     masked_headers: frozenset[str] = frozenset()
 

@@ -34,8 +34,8 @@ SECRET_FIELDS = frozenset(
 PERSON_FIELDS = frozenset(
     {
         "name", "contact", "email", "phone", "mobile", "to", "customer", "dob", "yearofbirth", "gender", "abhanumber",
-        "abhaaddress", "address", "display", "content", "text", "body", "recipient_id", "wa_id", "from", "customer_details",
-        "healthid", "patient", "parameters", "components",
+        "abhaaddress", "address", "display", "content", "text", "body", "recipient_id", "wa_id", "from",
+        "customer_details", "healthid", "patient", "parameters", "components",
     }
 )  # fmt: skip
 """Lower-case field names masked in every journal entry; a connector adds its own."""

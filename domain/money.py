@@ -55,7 +55,7 @@ def formatted(amount_paise: int) -> str:
     whole, cents = divmod(abs(amount_paise), 100)
     digits = str(whole)
     head, tail = digits[:-3], digits[-3:]
-    groups = []
+    groups: list[str] = []
     while head:
         groups.insert(0, head[-2:])
         head = head[:-2]

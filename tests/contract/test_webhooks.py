@@ -1,10 +1,11 @@
 """Every webhook: good, unsigned, tampered, signed with a wrong secret, unknown, not JSON, twice."""
 
+import contextlib
 import json
 
 import pytest
 
-from domain.errors import AuthError, LabError, MessageError
+from domain.errors import AuthError, MessageError
 from tests.contract.suites import ConnectorCases, WebhookCases, all_cases
 
 WITH_WEBHOOK = [cases for cases in all_cases() if cases.webhook is not None]
@@ -68,7 +69,5 @@ def test_signed_nonsense_is_a_message_error(cases, body):
 def test_unknown_event_is_kept_or_refused_but_never_crashes(cases):
     webhook = _webhook(cases)
     body = json.dumps({"event": "never.heard.of", "entry": [], "id": "x"}).encode()
-    try:
+    with contextlib.suppress(MessageError):
         webhook.parse(body, webhook.sign(body))
-    except LabError as error:
-        assert isinstance(error, MessageError)
