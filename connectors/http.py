@@ -7,6 +7,7 @@ a simulator on a port and a simulator in-process differ in that client only.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -94,6 +95,7 @@ class PartnerHttp:
         safe_to_repeat: bool,
         reference: str = "",
         accept_4xx: bool = False,
+        explain: Callable[[httpx.Response], ConnectorError | None] | None = None,
     ) -> httpx.Response:
         """Send `request`; a response below 400 comes back, everything else is a ConnectorError.
 
@@ -105,6 +107,8 @@ class PartnerHttp:
             reference: Our business key, for the journal (an invoice number, never a patient's data).
             accept_4xx: True gives 4xx answers other than 401, 403 and 429 back, for partners whose error body the
                 connector must read to tell what happened.
+            explain: Reads a refusal (status 400 or above) in the partner's own words; what it returns is raised, and
+                None leaves the decision to the status.
 
         Raises:
             UnavailableError: Never connected, or it failed and may be repeated.
@@ -118,6 +122,8 @@ class PartnerHttp:
         outcome = "ok"
         try:
             response = await self._exchange(request, operation=operation, safe_to_repeat=safe_to_repeat)
+            if explain is not None and response.status_code >= httpx.codes.BAD_REQUEST:
+                self._raise_explained(response, explain(response), operation=operation)
             self._raise_for_status(response, operation=operation, safe_to_repeat=safe_to_repeat, accept_4xx=accept_4xx)
         except ConnectorError as error:
             outcome = error.code
@@ -169,6 +175,14 @@ class PartnerHttp:
                 f"{self.connector} answered more than {MAX_RESPONSE_BYTES} bytes", code="ANSWER_TOO_LARGE",
                 connector=self.connector, operation=operation,
             ) from error  # fmt: skip
+
+    def _raise_explained(self, response: httpx.Response, error: ConnectorError | None, *, operation: str) -> None:
+        if error is None:
+            return
+        error.connector, error.operation = self.connector, operation
+        if isinstance(error, RateLimitedError) and error.retry_after is None:
+            error.retry_after = _retry_after(response)
+        raise error
 
     def _raise_for_status(
         self, response: httpx.Response, *, operation: str, safe_to_repeat: bool, accept_4xx: bool

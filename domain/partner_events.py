@@ -14,9 +14,11 @@ class PartnerEvent:
         kind: The partner's own event name, e.g. `payment_link.paid`.
         reference: Our business key found in it (invoice number, notification id, ABDM request id), or `""`.
         entity_id: The partner's id of the thing it is about, or `""`.
+        code: The partner's error code when the event reports a failure, or `""`.
     """
 
     event_id: str
     kind: str
     reference: str = ""
     entity_id: str = ""
+    code: str = ""
