@@ -194,7 +194,7 @@ class PartnerHttp:
         after_send: type[ConnectorError] = UnavailableError if safe_to_repeat else OutcomeUnknownError
         error: ConnectorError
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            error = AuthError(f"{name} refused our credentials ({status})")
+            error = AuthError(f"{name} refused our credentials ({status})", partner_code=str(status))
         elif status == httpx.codes.TOO_MANY_REQUESTS:
             error = RateLimitedError(f"{name} asks to slow down", retry_after=_retry_after(response))
         elif status == httpx.codes.SERVICE_UNAVAILABLE:
