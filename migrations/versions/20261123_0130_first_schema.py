@@ -200,7 +200,9 @@ create table tests (
     is_taxable boolean not null,
     critical_low numeric,
     critical_high numeric,
+    critical_source text not null,
     is_confidential boolean not null,
+    is_research boolean not null,
     tat_minutes integer not null,
     is_active boolean not null,
     constraint pk_tests primary key (id),
@@ -224,7 +226,7 @@ create table branches (
     id uuid not null,
     created_at timestamptz not null,
     organisation_id uuid not null,
-    code varchar(6) not null,
+    code varchar(4) not null,
     name text not null,
     address1 text not null,
     address2 text not null,
@@ -235,6 +237,7 @@ create table branches (
     phone text not null,
     email text not null,
     hip_id text not null,
+    gst_policy jsonb not null,
     constraint pk_branches primary key (id),
     constraint fk_branches_organisation_id foreign key(organisation_id) references organisations (id),
     constraint uq_branches_code unique (code)
@@ -259,6 +262,8 @@ create table reference_intervals (
     low numeric,
     high numeric,
     text text not null,
+    normal text[] not null,
+    source text not null,
     constraint pk_reference_intervals primary key (id),
     constraint fk_reference_intervals_test_id foreign key(test_id) references tests (id)
 )
@@ -470,6 +475,7 @@ create table invoices (
     sgst_paise bigint not null,
     igst_paise bigint not null,
     total_paise bigint not null,
+    document jsonb not null,
     reverses_id uuid,
     cancel_reason text not null,
     constraint pk_invoices primary key (id),
@@ -632,6 +638,7 @@ create table invoice_lines (
     sgst_paise bigint not null,
     igst_paise bigint not null,
     total_paise bigint not null,
+    is_exempt boolean not null,
     constraint pk_invoice_lines primary key (id),
     constraint uq_invoice_lines_invoice_id_serial unique (invoice_id, serial),
     constraint fk_invoice_lines_invoice_id foreign key(invoice_id) references invoices (id)

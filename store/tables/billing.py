@@ -37,6 +37,8 @@ class Invoice(Row, table=True):
     sgst_paise: int = Field(default=0, sa_type=Amount)
     igst_paise: int = Field(default=0, sa_type=Amount)
     total_paise: int = Field(sa_type=Amount)
+    document: dict[str, Any] = Field(sa_type=Json)
+    """The whole `domain.einvoice.TaxDocument` as issued: names and addresses as they were on that day."""
     reverses_id: UUID | None = Field(default=None, foreign_key="invoices.id", unique=True)
     """The invoice that this credit note reverses; at most one."""
     cancel_reason: str = ""
@@ -60,6 +62,7 @@ class InvoiceLine(Row, table=True):
     sgst_paise: int = Field(default=0, sa_type=Amount)
     igst_paise: int = Field(default=0, sa_type=Amount)
     total_paise: int = Field(sa_type=Amount)
+    is_exempt: bool = False
 
 
 class LedgerEntry(Row, table=True):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlmodel import Field, SQLModel
 
-from store.tables.base import Amount, Exact, Row
+from store.tables.base import Amount, Exact, Row, TextList
 
 
 class LabTest(Row, table=True):
@@ -36,7 +36,10 @@ class LabTest(Row, table=True):
     is_taxable: bool = False
     critical_low: Decimal | None = Field(default=None, sa_type=Exact)
     critical_high: Decimal | None = Field(default=None, sa_type=Exact)
+    critical_source: str = ""
     is_confidential: bool = False
+    is_research: bool = False
+    """Reported without performance claims."""
     tat_minutes: int = 1440
     is_active: bool = True
 
@@ -53,6 +56,10 @@ class ReferenceIntervalRow(Row, table=True):
     low: Decimal | None = Field(default=None, sa_type=Exact)
     high: Decimal | None = Field(default=None, sa_type=Exact)
     text: str = ""
+    normal: list[str] = Field(default_factory=list, sa_type=TextList)
+    """Expected answers of a coded result."""
+    source: str = ""
+    """Where the limits come from; example values say so until the laboratory has approved its own."""
 
 
 class Panel(Row, table=True):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from domain.enums import Role
-from store.tables.base import Row, UtcDateTime, stored
+from store.tables.base import Json, Row, UtcDateTime, stored
 
 
 class Organisation(Row, table=True):
@@ -30,7 +31,7 @@ class Branch(Row, table=True):
     __tablename__ = "branches"
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
-    code: str = Field(unique=True, max_length=6)
+    code: str = Field(unique=True, max_length=4)
     name: str
     address1: str
     address2: str = ""
@@ -43,6 +44,8 @@ class Branch(Row, table=True):
     email: str = ""
     hip_id: str = ""
     """Health Information Provider id at ABDM."""
+    gst_policy: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    """`domain.einvoice.GstPolicy` as JSON; empty: not enabled for e-invoicing."""
 
 
 class User(Row, table=True):
