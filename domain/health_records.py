@@ -1,14 +1,14 @@
-"""What leaves the lab for a patient's national health record: people, care contexts, consent, one diagnostic record.
+"""What leaves the lab for a patient's national health record: people, care contexts, consents and requests.
 
 Everything that names a patient is kept out of `repr`, so that a log line of one of these shows ids only.
-Source: ABDM Developer Portal, catalogue 2026.09.16, M2 "Building a HIP"; NRCeS FHIR IG ndhm.in 6.5.0.
+Source: ABDM Developer Portal, catalogue 2026.09.16, M2 "Building a HIP".
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from domain.errors import RuleError
@@ -17,7 +17,6 @@ ABHA_NUMBER_DIGITS = 14
 _ABHA_ADDRESS = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.]{1,62}[a-zA-Z0-9]@(?:abdm|sbx)")
 _REFERENCE = re.compile(r"[a-zA-Z0-9_\-@,. ()/:\\]{1,255}")
 _DISPLAY = re.compile(r"""[a-zA-Z0-9_\-@,. "':|()/]{1,255}""")
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 
 
 class HiType(StrEnum):
@@ -38,24 +37,12 @@ class ConsentStatus(StrEnum):
     """A word this software does not know; nothing is shared under it."""
 
 
-class RecordStatus(StrEnum):
-    """How final a diagnostic record is."""
+class Acceptance(StrEnum):
+    """What the gateway said at once to a call whose real answer comes later."""
 
-    PARTIAL = "partial"
-    """Some tests are still pending."""
-    FINAL = "final"
-    AMENDED = "amended"
-    """A new version of a report that was issued before."""
-
-
-class ObservationState(StrEnum):
-    """How final one value is (FHIR observation-status)."""
-
-    PRELIMINARY = "preliminary"
-    FINAL = "final"
-    AMENDED = "amended"
-    CANCELLED = "cancelled"
-    """Not measured; `value` says why."""
+    ACCEPTED = "accepted"
+    ALREADY_KNOWN = "already_known"
+    """It has this request, or its effect, already; the answer of the earlier attempt counts."""
 
 
 class AnswerOutcome(StrEnum):
@@ -204,143 +191,6 @@ class HealthInfoRefusal:
     message: str
 
 
-@dataclass(frozen=True)
-class Coding:
-    """One code of a terminology whose system the context fixes."""
-
-    code: str
-    display: str
-
-
-@dataclass(frozen=True)
-class RecordLab:
-    """The laboratory that issues a record.
-
-    Attributes:
-        facility_id: Health Facility Registry id, 12 characters starting `IN`.
-        namespace: `https` URL under which the lab's own numbers are unique, without a trailing slash.
-    """
-
-    name: str
-    facility_id: str
-    namespace: str
-    phone: str = ""
-
-
-@dataclass(frozen=True)
-class RecordPatient:
-    """The patient a record is about.
-
-    Attributes:
-        patient_no: The lab's own patient number.
-        gender: `M`, `F`, `O` or `U`.
-        born: Full date, or only the year where no more is known, or None.
-        abha_number: 14 digits or "".
-    """
-
-    patient_no: str
-    name: str = field(repr=False)
-    gender: str
-    born: date | int | None = field(default=None, repr=False)
-    abha_number: str = field(default="", repr=False)
-    abha_address: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class RecordPractitioner:
-    """The pathologist who answers for a record.
-
-    Attributes:
-        registration_no: Medical council registration number.
-    """
-
-    name: str
-    registration_no: str
-
-
-@dataclass(frozen=True)
-class RecordSpecimen:
-    """One tube; the word is FHIR's.
-
-    Attributes:
-        kind: SNOMED CT code, or None where only `kind_text` is known.
-    """
-
-    accession_no: str
-    received_at: datetime
-    collected_at: datetime | None = None
-    kind: Coding | None = None
-    kind_text: str = ""
-
-
-@dataclass(frozen=True)
-class RecordObservation:
-    """One result.
-
-    Attributes:
-        name: The test's name on the report.
-        loinc: LOINC code, or None where the catalogue has none.
-        value: The exact text of the report: `9.80` stays `9.80`. Text results are text.
-        comparator: `<`, `<=`, `>=`, `>` or "".
-        unit: The unit as printed, or "".
-        ucum: The unit's UCUM code, or "".
-        low: Exact text of the lower reference limit, or "".
-        high: Exact text of the upper reference limit, or "".
-        reference_text: The reference range in words, or "".
-        interpretation: HL7 v3 ObservationInterpretation code (`N`, `L`, `H`, `LL`, `HH`, `A`, `AA`, …) or "".
-        measured_at: Aware; when the specimen's state is described, usually its collection.
-        accession_no: Which specimen it was measured in, or "".
-    """
-
-    name: str
-    value: str = field(repr=False)
-    loinc: Coding | None = None
-    comparator: str = ""
-    unit: str = ""
-    ucum: str = ""
-    low: str = ""
-    high: str = ""
-    reference_text: str = ""
-    interpretation: str = field(default="", repr=False)
-    state: ObservationState = ObservationState.FINAL
-    measured_at: datetime | None = None
-    accession_no: str = ""
-
-
-@dataclass(frozen=True)
-class DiagnosticRecord:
-    """One version of one issued laboratory report.
-
-    Attributes:
-        report_id: Our row id, stable over versions.
-        report_no: The care context reference.
-        version: 1 for the first issue.
-        issued_at: Aware; when this version was released.
-        section: SNOMED CT code of the kind of report (`4321000179101` Hematology report, …) or None.
-        category: SNOMED CT code of the service (`708196005` Hematology service, …) or None.
-        loinc: LOINC code of the whole report, or None.
-        conclusion: The pathologist's remark, or "".
-        pdf: The issued document, or b"".
-    """
-
-    report_id: str
-    report_no: str
-    version: int
-    status: RecordStatus
-    issued_at: datetime
-    title: str
-    lab: RecordLab
-    patient: RecordPatient
-    practitioner: RecordPractitioner
-    specimens: tuple[RecordSpecimen, ...]
-    observations: tuple[RecordObservation, ...]
-    loinc: Coding | None = None
-    section: Coding | None = None
-    category: Coding | None = None
-    conclusion: str = field(default="", repr=False)
-    pdf: bytes = field(default=b"", repr=False)
-
-
 def is_abha_number(text: str) -> bool:
     """Tell whether `text` is 14 ASCII digits, the form the linking calls take."""
     return len(text) == ABHA_NUMBER_DIGITS and text.isascii() and text.isdigit()
@@ -383,11 +233,6 @@ def display_text(text: str, fallback: str) -> str:
     return trimmed if _DISPLAY.fullmatch(trimmed) else fallback
 
 
-def is_decimal(text: str) -> bool:
-    """Tell whether `text` is a plain decimal number that FHIR can carry digit by digit."""
-    return _DECIMAL.fullmatch(text) is not None
-
-
 def refusal_of(request: HealthInfoRequest, artefact: ConsentArtefact | None, now: datetime) -> HealthInfoRefusal | None:
     """Return why `request` must be refused, or None when the consent covers it.
 
@@ -401,10 +246,14 @@ def refusal_of(request: HealthInfoRequest, artefact: ConsentArtefact | None, now
         return HealthInfoRefusal("ABDM-1061", "Consent artefact expired")
     if artefact.status is not ConsentStatus.GRANTED:
         return HealthInfoRefusal("ABDM-1062", "Consent Not granted")
-    if artefact.date_from is None or artefact.date_to is None or request.date_from > request.date_to:
-        return HealthInfoRefusal("ABDM-1063", "Date Range given is invalid")
-    if request.date_from < artefact.date_from or request.date_to > artefact.date_to:
+    if not _covers(artefact, request):
         return HealthInfoRefusal("ABDM-1063", "Date Range given is invalid")
     if request.key_expiry is not None and request.key_expiry <= now:
         return HealthInfoRefusal("ABDM-1031", "Invalid request: the key has expired")
     return None
+
+
+def _covers(artefact: ConsentArtefact, request: HealthInfoRequest) -> bool:
+    if artefact.date_from is None or artefact.date_to is None:
+        return False
+    return artefact.date_from <= request.date_from <= request.date_to <= artefact.date_to
