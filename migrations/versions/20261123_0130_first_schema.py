@@ -180,6 +180,12 @@ create table payers (
     constraint uq_payers_code unique (code)
 )
 ;
+create table rate_limits (
+    key text not null,
+    tat timestamptz not null,
+    constraint pk_rate_limits primary key (key)
+)
+;
 create table tests (
     id uuid not null,
     created_at timestamptz not null,
@@ -413,6 +419,7 @@ create table orders (
     workflow_started_at timestamptz,
     closed_at timestamptz,
     cancel_reason text not null,
+    is_release_overridden boolean not null,
     event_seq integer not null,
     constraint pk_orders primary key (id),
     constraint uq_orders_order_no unique (order_no),

@@ -34,6 +34,8 @@ class Order(Row, table=True):
     """None until Temporal has accepted the run; the sweeper starts those."""
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     cancel_reason: str = ""
+    is_release_overridden: bool = False
+    """Staff released the report although it is not paid."""
     event_seq: int = 0
     """Last number given in `order_events`; taken under the row's lock, so the timeline is in commit order."""
 
