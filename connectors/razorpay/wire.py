@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-
 _LAST_SECOND = 32_503_680_000
 """The year 3000; a time beyond it is nonsense and would overflow."""
 
