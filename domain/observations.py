@@ -5,7 +5,7 @@ Nothing here identifies a patient: specimens are known by the barcode on the tub
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -92,6 +92,8 @@ class InstrumentMessage:
         sender: Device name and version as it calls itself.
         sent_at: Aware UTC, or None.
         queried_specimens: For a QUERY, the barcodes asked for.
+        skipped_rows: Result rows left out on purpose: images, raw signals, run modes.
+        flags: What a reader should know about the reading itself, e.g. `charset_fallback`.
     """
 
     kind: MessageKind
@@ -100,3 +102,44 @@ class InstrumentMessage:
     sent_at: datetime | None
     specimens: tuple[SpecimenReport, ...] = ()
     queried_specimens: tuple[str, ...] = ()
+    skipped_rows: int = 0
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReceivedMessage:
+    """The bytes of one message as they came off the wire, before anybody tried to understand them.
+
+    Attributes:
+        protocol: `astm` or `hl7`.
+        transport: `tcp` or `http`.
+        peer: `ip:port` of the sender.
+        local_port: The port it arrived on.
+        raw: ASTM: the text of the accepted frames (records ended by CR), or the frame itself where it is broken.
+            HL7: the bytes between the MLLP marks. May hold patient data, so it is not part of the repr.
+        received_at: Aware UTC.
+        framing_error: Why the bytes are not a well-formed message, or "".
+    """
+
+    protocol: str
+    transport: str
+    peer: str
+    local_port: int
+    raw: bytes = field(repr=False)
+    received_at: datetime
+    framing_error: str = ""
+
+
+@dataclass(frozen=True)
+class StoreOutcome:
+    """What became of a received message.
+
+    Attributes:
+        accepted: The bytes are durable. Nothing is acknowledged before.
+        readable: They were also understood.
+        note: Reason for people, without patient data; may be sent back to the device.
+    """
+
+    accepted: bool
+    readable: bool = True
+    note: str = ""

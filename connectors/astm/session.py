@@ -1,0 +1,302 @@
+"""The receiving side of an ASTM link as a state machine: bytes, answers and silence in, events out.
+
+```
+IDLE  ENQ -> ACK, WAIT (NAK while messages wait to be kept)         everything else is ignored
+WAIT  frame, number as expected, good      -> taken, ACK
+      frame with the last number again     -> ACK, not taken (our ACK was lost)
+      any other frame, bad frame           -> its bytes are handed out, then NAK
+      ENQ (the peer started again)         -> what is unfinished is handed out, ACK
+      EOT                                  -> what is left is handed out, IDLE
+      30 s without a frame                 -> what is unfinished is handed out, IDLE
+```
+
+The frame that completes a message is answered only after the caller has said through `settle` whether the message is
+durable: ACK means "kept". No sockets and no clock: `timers` says how long the caller must wait before `expire`.
+
+Source: ASTM E1381-95, 6.2 to 6.5, 6.7 and figure A1.1; CLSI LIS01-A2, 8, read in specs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from connectors.astm.framing import ACK, ENQ, EOT, MAX_FRAME_NUMBER, NAK, STX, BadFrame, Frame, FrameCollector
+from connectors.astm.records import RecordAssembler
+
+FRAME_SECONDS = 30.0
+"""Silence after which an unfinished message is given up. Source: E1381-95, 6.7.2."""
+MESSAGE_SECONDS = 60.0
+"""Most time from the first frame of a message to its last."""
+MAX_MESSAGE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Bytes to send now."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """Whole messages, to be kept; call `settle` with the outcome before anything else is read.
+
+    Attributes:
+        messages: Records ended by CR.
+        flag: `no_terminator` where the peer ended without an L record, else "".
+    """
+
+    messages: tuple[bytes, ...] = field(repr=False)
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Bytes that are no message, to be kept as evidence; call `settle` when that is done or has failed."""
+
+    raw: bytes = field(repr=False)
+    reason: str
+
+
+Event = Reply | Arrived | Broken
+
+
+@dataclass(frozen=True)
+class Timer:
+    """A running timer. The caller starts it when it sees a new `serial` and calls `expire` after `seconds`."""
+
+    serial: int
+    seconds: float
+
+
+class _Phase(Enum):
+    IDLE = auto()
+    WAIT = auto()
+    FRAME = auto()
+
+
+class _Due(Enum):
+    """What happens when the caller settles."""
+
+    COMPLETE = auto()
+    """A frame completed a message: ACK if it is durable, else NAK as if the frame had been bad."""
+    BAD = auto()
+    """A frame was not taken: NAK."""
+    ENQUIRY = auto()
+    """A message was left over from the transmission before: ACK the ENQ if it is durable now, else NAK."""
+    RESTART = auto()
+    """The peer began anew: ACK its ENQ."""
+    END = auto()
+    """A message without L at EOT: it waits for the next ENQ if it is not durable."""
+    NOTHING = auto()
+
+
+class AstmReceiver:
+    """One receiver per connection.
+
+    Attributes:
+        is_accepting: Set False to answer every ENQ with NAK, e.g. before a shutdown.
+        ignored_bytes: Bytes skipped because they belonged to nothing.
+        duplicates: Frames that came a second time.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        check: bool = True,
+        frame_seconds: float = FRAME_SECONDS,
+        message_seconds: float = MESSAGE_SECONDS,
+    ) -> None:
+        self._limit = max_message_bytes
+        self._frame_seconds = frame_seconds
+        self._message_seconds = message_seconds
+        self._collector = FrameCollector(check=check)
+        self._phase = _Phase.IDLE
+        self._buffer = bytearray()
+        self._due: _Due | None = None
+        self._records = RecordAssembler()
+        self._unsaved: tuple[bytes, ...] = ()
+        self._expected = 1
+        self._last: int | None = None
+        self._is_refusing = False
+        self._serial = 0
+        self._frame_timer: Timer | None = None
+        self._message_timer: Timer | None = None
+        self.is_accepting = True
+        self.ignored_bytes = 0
+        self.duplicates = 0
+
+    @property
+    def timers(self) -> tuple[Timer, ...]:
+        """The timers that run now; none while the caller owes a `settle`."""
+        if self._due is not None:
+            return ()
+        return tuple(timer for timer in (self._frame_timer, self._message_timer) if timer)
+
+    @property
+    def is_settled(self) -> bool:
+        """False while an `Arrived` or `Broken` waits for `settle`."""
+        return self._due is None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes from the peer. While a `settle` is owed they are only remembered."""
+        self._buffer += data
+        return self._run()
+
+    def settle(self, *, is_durable: bool) -> list[Event]:
+        """Say whether what the last event handed out is safe, and go on.
+
+        Raises:
+            RuntimeError: Nothing was handed out.
+        """
+        if self._due is None:
+            raise RuntimeError("nothing waits to be settled")
+        due, self._due = self._due, None
+        return [*self._answer(due, is_durable=is_durable), *self._run()]
+
+    def expire(self) -> list[Event]:
+        """A timer ran out: give the unfinished message up and fall back to neutral."""
+        return self._give_up("not completed in time")
+
+    def close(self) -> list[Event]:
+        """The connection is gone: hand out what is unfinished."""
+        if self._unsaved and self._due is None:
+            self._due = _Due.END
+            return [Arrived(self._unsaved, flag="no_terminator")]
+        return self._give_up("connection closed before the message was complete")
+
+    def _answer(self, due: _Due, *, is_durable: bool) -> list[Event]:
+        match due:
+            case _Due.COMPLETE if is_durable:
+                self._message_timer = self._new_timer(self._message_seconds) if self._records.size else None
+                return [self._acknowledge()]
+            case _Due.COMPLETE | _Due.BAD:
+                if due is _Due.COMPLETE:
+                    self._records.undo()
+                self._frame_timer = self._new_timer(self._frame_seconds)
+                return [Reply(NAK)]
+            case _Due.ENQUIRY if not is_durable:
+                return [Reply(NAK)]
+            case _Due.ENQUIRY | _Due.RESTART:
+                self._unsaved = ()
+                return [self._enter_wait()]
+            case _Due.END if is_durable:
+                self._unsaved = ()
+        return []
+
+    def _run(self) -> list[Event]:
+        events: list[Event] = []
+        position = 0
+        while self._due is None and position < len(self._buffer):
+            if self._phase is _Phase.FRAME:
+                frame, position = self._collector.take(self._buffer, position)
+                if frame is not None:
+                    self._phase = _Phase.WAIT
+                    events += self._on_frame(frame)
+            else:
+                byte = self._buffer[position : position + 1]
+                position += 1
+                events += self._on_byte(bytes(byte))
+        del self._buffer[:position]
+        return events
+
+    def _on_byte(self, byte: bytes) -> list[Event]:
+        if byte == ENQ:
+            return self._on_enquiry()
+        if self._phase is _Phase.WAIT and byte == STX:
+            self._collector.open()
+            self._phase = _Phase.FRAME
+        elif self._phase is _Phase.WAIT and byte == EOT:
+            return self._on_end()
+        else:
+            self.ignored_bytes += 1
+        return []
+
+    def _on_enquiry(self) -> list[Event]:
+        if self._unsaved:
+            self._due = _Due.ENQUIRY
+            return [Arrived(self._unsaved, flag="no_terminator")]
+        if not self.is_accepting:
+            return [Reply(NAK)]
+        unfinished = self._records.drain()
+        if unfinished:
+            self._due = _Due.RESTART
+            return [Broken(unfinished, "the device started again before the message was complete")]
+        return [self._enter_wait()]
+
+    def _on_end(self) -> list[Event]:
+        is_clean = self._records.is_clean
+        left = self._records.drain()
+        self._enter_idle()
+        if not left:
+            return []
+        if not is_clean:
+            self._due = _Due.NOTHING
+            return [Broken(left, "the transmission ended inside a record")]
+        # its frames are acknowledged already, so it must not be lost: no new ENQ is accepted before it is durable
+        self._unsaved = (left,)
+        self._due = _Due.END
+        return [Arrived(self._unsaved, flag="no_terminator")]
+
+    def _on_frame(self, frame: Frame | BadFrame) -> list[Event]:
+        if isinstance(frame, BadFrame):
+            return self._hand_out_bad(frame.raw, frame.reason)
+        if frame.number == self._last:
+            self.duplicates += 1
+            self._frame_timer = self._new_timer(self._frame_seconds)
+            return [Reply(ACK)]
+        if self._is_refusing:
+            self._frame_timer = self._new_timer(self._frame_seconds)
+            return [Reply(NAK)]
+        if frame.number != self._expected:
+            return self._hand_out_bad(frame.text, f"frame number {frame.number} where {self._expected} was due")
+        return self._on_next_frame(frame)
+
+    def _on_next_frame(self, frame: Frame) -> list[Event]:
+        if self._records.size + len(frame.text) > self._limit:
+            self._is_refusing = True
+            reason = f"message longer than {self._limit} bytes"
+            return self._hand_out_bad(self._records.drain() + frame.text, reason)
+        messages = self._records.add(frame.text, is_last=frame.is_last)
+        if messages:
+            self._due = _Due.COMPLETE
+            return [Arrived(tuple(messages))]
+        if self._message_timer is None:
+            self._message_timer = self._new_timer(self._message_seconds)
+        return [self._acknowledge()]
+
+    def _hand_out_bad(self, raw: bytes, reason: str) -> list[Event]:
+        self._due = _Due.BAD
+        return [Broken(raw, reason)]
+
+    def _acknowledge(self) -> Reply:
+        self._last = self._expected
+        self._expected = (self._expected + 1) % (MAX_FRAME_NUMBER + 1)
+        self._frame_timer = self._new_timer(self._frame_seconds)
+        return Reply(ACK)
+
+    def _enter_wait(self) -> Reply:
+        self._phase = _Phase.WAIT
+        self._expected, self._last, self._is_refusing = 1, None, False
+        self._frame_timer = self._new_timer(self._frame_seconds)
+        self._message_timer = None
+        return Reply(ACK)
+
+    def _enter_idle(self) -> None:
+        self._phase = _Phase.IDLE
+        self._is_refusing = False
+        self._frame_timer = self._message_timer = None
+
+    def _new_timer(self, seconds: float) -> Timer:
+        self._serial += 1
+        return Timer(self._serial, seconds)
+
+    def _give_up(self, reason: str) -> list[Event]:
+        unfinished = self._records.drain() + self._collector.finish_raw()
+        self._enter_idle()
+        if not unfinished or self._due is not None:
+            return []
+        self._due = _Due.NOTHING
+        return [Broken(unfinished, reason)]

@@ -1,0 +1,265 @@
+"""What differs from one analyzer to the next: a profile per device, stored as JSON and edited by the lab.
+
+One engine reads every device; the profile says where this one puts the barcode, how it marks a control, which rows
+are no results. `DeviceProfile(protocol="astm")` and `DeviceProfile(protocol="hl7")` read a device that keeps to the
+standard.
+
+A *field path* names a field: `O.3` (record O, field 3, all components), `O.3.1` (component 1), `SPM.2.1.1`
+(subcomponent 1, HL7 only). Numbers are those of the standards: `H.2` and `MSH.2` are the delimiters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from domain.observations import ObservationStatus
+
+FieldReader: TypeAlias = Callable[[str], tuple[str, ...]]
+"""Returns all repetitions found at a field path, unescaped; an absent field gives an empty tuple."""
+
+DELETE_VALUE: Final = '""'
+"""Both standards write two quotes for "delete what you have": never an id or a value."""
+
+_PATH = re.compile(r"([A-Z][A-Z0-9]{0,2})\.(\d{1,3})(?:\.(\d{1,2})(?:\.(\d{1,2}))?)?")
+_INSTANT = re.compile(
+    r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d{1,6})?)?)? ?([+-]\d{4})?", re.ASCII
+)
+_DECIMAL_COMMA = re.compile(r"([<>]?=?\s*[+-]?\d+),(\d+)", re.ASCII)
+
+
+class FieldPath(NamedTuple):
+    """A parsed field path; component and subcomponent are 0 where the path names none."""
+
+    segment: str
+    field: int
+    component: int
+    subcomponent: int
+
+
+@lru_cache(maxsize=512)
+def parse_path(path: str) -> FieldPath:
+    """Parse a field path.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None or match[2] == "0":
+        raise ValueError(f"not a field path: {path!r}")
+    return FieldPath(match[1], int(match[2]), int(match[3] or 0), int(match[4] or 0))
+
+
+def _checked_path(path: str) -> str:
+    parse_path(path)
+    return path
+
+
+def _checked_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return pattern
+
+
+def _checked_charset(name: str) -> str:
+    try:
+        known = name == "auto" or b"A1|".decode(name) == "A1|"
+    except (LookupError, UnicodeError):
+        known = False
+    if not known:
+        raise ValueError(f"not a character set that contains ASCII: {name}")
+    return name
+
+
+Path: TypeAlias = Annotated[str, AfterValidator(_checked_path)]
+Paths: TypeAlias = tuple[Path, ...]
+
+
+class FieldRule(BaseModel):
+    """Holds when any repetition of a field is one of `equals` or matches `pattern` from its start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: Path
+    equals: tuple[str, ...] = ()
+    pattern: Annotated[str, AfterValidator(_checked_pattern), Field(max_length=200)] = ""
+
+    def holds(self, read: FieldReader) -> bool:
+        """Tell whether the rule holds for the fields `read` sees. Only the first 64 characters are looked at."""
+        for value in read(self.field):
+            text = value.strip()[:64]
+            if text in self.equals or (self.pattern and text and re.match(self.pattern, text)):
+                return True
+        return False
+
+
+_CONTROL_ID = r"(?i)(?:QC|CTRL|CONTROL)[-_ ]|XbarM"
+"""Barcodes given to control material. Source: Sysmex XN ASTM host interface (`QC-`, `XbarM`), read in specs."""
+
+_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "astm": {
+        "specimen_fields": ("O.3.1",),
+        # CLSI LIS02-A2, 6.6.1: the manufacturer's own code is the fourth component; Sysmex uses the fifth.
+        "test_code_fields": ("R.3.4", "R.3.5", "R.3.1"),
+        "value_fields": ("R.4",),
+        "time_fields": ("R.13", "R.12"),
+        # H.12 processing id Q, O.12 action code Q (CLSI LIS02-A2, 6.2 and 8.4.12); Roche writes QC in O.4.
+        "control_rules": (
+            FieldRule(field="H.12.1", equals=("Q",)),
+            FieldRule(field="O.12", equals=("Q",)),
+            FieldRule(field="O.4.5", equals=("QC",)),
+            FieldRule(field="O.3.1", pattern=_CONTROL_ID),
+        ),
+        "control_name_fields": ("O.3.1",),
+    },
+    "hl7": {
+        "specimen_fields": ("SPM.2.1.1", "SAC.3.1.1", "OBR.3.1", "OBR.2.1"),
+        "test_code_fields": ("OBX.3.1",),
+        "value_fields": ("OBX.5",),
+        "time_fields": ("OBX.19", "OBX.14", "OBR.7"),
+        # SPM-11 table 0369: Q control, C calibrator, E electronic QC; MSH-11 Q is the Mindray haematology mark.
+        "control_rules": (
+            FieldRule(field="MSH.11.1", equals=("Q",)),
+            FieldRule(field="SPM.11.1", equals=("Q", "C", "E")),
+            FieldRule(field="SPM.2.1.1", pattern=_CONTROL_ID),
+            FieldRule(field="OBR.3.1", pattern=_CONTROL_ID),
+        ),
+        "control_name_fields": ("INV.16.1", "INV.1.1", "SPM.2.1.1"),
+        "skip_rows": (
+            FieldRule(field="OBX.2", equals=("ED", "RP")),
+            FieldRule(field="OBX.3.4", equals=("S_OTHER", "S_RAW")),
+        ),
+    },
+}
+
+
+class DeviceProfile(BaseModel):
+    """How one analyzer speaks. Unset fields take the defaults of the protocol."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: Literal["astm", "hl7"]
+    frame_style: Literal["standard", "bare"] = "standard"
+    """ASTM: `bare` devices send records without frames, checksums or ENQ/EOT and expect no answers."""
+    checksum: Literal["required", "ignored"] = "required"
+    charset: Annotated[str, AfterValidator(_checked_charset)] = "auto"
+    """Python codec of the device's text; `auto` is what the message declares, then UTF-8, then Latin-1."""
+    utc_offset_minutes: Annotated[int, Field(ge=-840, le=840)] = 330
+    """Offset of the device's clock for times it sends without one."""
+    decimal_comma: bool = False
+    specimen_fields: Paths = ()
+    """Where the barcode is; the first that is not empty counts."""
+    test_code_fields: Paths = ()
+    value_fields: Paths = ()
+    replicate_fields: Paths = ()
+    time_fields: Paths = ()
+    control_rules: tuple[FieldRule, ...] = ()
+    """Any one is enough to call a specimen control material."""
+    control_name_fields: Paths = ()
+    skip_rows: tuple[FieldRule, ...] = ()
+    """Rows that are no results: images, raw signals."""
+    comment_rows: tuple[FieldRule, ...] = ()
+    """Rows that say something about the specimen: run modes, morphology alarms."""
+    status_overrides: dict[str, ObservationStatus] = Field(default_factory=dict)
+    """Status letters this device uses in its own sense."""
+    not_values: tuple[str, ...] = (
+        "-",
+        "--",
+        "---",
+        "----",
+        "*",
+        "**",
+        "***",
+        "****",
+        "***.*",
+        "***.**",
+        "NA",
+        "No Result",
+    )
+    """Texts that stand for "no value"."""
+    ack_mode: Literal["auto", "original"] = "auto"
+    """HL7: `auto` honours MSH-15 and MSH-16; `original` always sends one application acknowledgement."""
+    unreadable_ack: Literal["AA", "AE", "AR"] = "AE"
+    """HL7: the answer to a message that is kept but not understood; some devices send for ever until they see AA."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {**_DEFAULTS.get(str(given.get("protocol")), {}), **given}
+
+    def instant(self, text: str) -> datetime | None:
+        """Return the aware UTC instant of a device's date-time text, or None where it is none.
+
+        Reads `YYYYMMDD[HHMM[SS[.f]]][±HHMM]` and the same with dashes, slashes and colons; a date alone is midnight.
+        """
+        match = _INSTANT.fullmatch(text.strip())
+        if match is None:
+            return None
+        year, month, day, hour, minute, second, offset = match.groups()
+        minutes = self.utc_offset_minutes
+        if offset:
+            minutes = (1 if offset[0] == "+" else -1) * (int(offset[1:3]) * 60 + int(offset[3:5]))
+        try:
+            zone = timezone(timedelta(minutes=minutes))
+            local = datetime(
+                int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=zone
+            )
+            return local.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+
+    def value_text(self, text: str) -> str:
+        """Return a value as the lab writes it: stripped, with a decimal point where the device has a comma."""
+        value = text.strip()
+        if self.decimal_comma:
+            match = _DECIMAL_COMMA.fullmatch(value)
+            return f"{match[1]}.{match[2]}" if match else value
+        return value
+
+    def settled_status(self, letter: str, value: str, table: Mapping[str, ObservationStatus]) -> ObservationStatus:
+        """Return the status of a row: the device's own sense first, then the standard's `table`.
+
+        A row that calls itself final without a usable value has failed.
+        """
+        status = self.status_overrides.get(letter) or table.get(letter, ObservationStatus.UNKNOWN)
+        usable = status in {ObservationStatus.FINAL, ObservationStatus.CORRECTED, ObservationStatus.PRELIMINARY}
+        if usable and (not value or value == DELETE_VALUE or value in self.not_values):
+            return ObservationStatus.FAILED
+        return status
+
+    def is_control(self, read: FieldReader) -> bool:
+        """Tell whether the specimen `read` sees is control or calibrator material."""
+        return any(rule.holds(read) for rule in self.control_rules)
+
+
+def first_value(paths: Iterable[str], read: FieldReader) -> str:
+    """Return the first value at `paths` that is not empty and not "delete", stripped of padding, else ""."""
+    for path in paths:
+        for value in read(path):
+            text = value.strip()
+            if text and text != DELETE_VALUE:
+                return text
+    return ""
+
+
+def decode_text(raw: bytes, charsets: Iterable[str]) -> tuple[str, bool]:
+    """Decode `raw` with the first of `charsets` that fits, at last as Latin-1, which always does.
+
+    Returns:
+        The text, and whether the first of `charsets` was not good enough.
+    """
+    for position, name in enumerate(charsets):
+        try:
+            return raw.decode(name), position > 0
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return raw.decode("latin-1"), True
