@@ -1,0 +1,119 @@
+"""What endpoints are given: the process's resources and the signed-in user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request
+from temporalio.converter import PayloadCodec
+
+from api.auth import AccessTokens, Authenticator, Passwords
+from api.config import ApiConfig
+from api.errors import UnauthenticatedError
+from domain.enums import Priority
+from domain.partner_events import PartnerEvent
+from store.session import Database
+from store.users import StaffMember, staff_member
+
+
+class SendableCommand(Protocol):
+    """What the gateway needs of a stored command."""
+
+    id: UUID
+    kind: str
+    workflow_id: str
+    payload: dict[str, Any]
+
+
+class CommandGateway(Protocol):
+    """The way to Temporal; `workflows.gateway.Gateway` is the real one."""
+
+    async def start_order(self, *, order_no: str, branch: str, priority: Priority, summary: str = "") -> bool:
+        """Start an order's workflow; False when Temporal is away."""
+
+    async def send_command(self, command: SendableCommand) -> None:
+        """Send a command and wait until it is applied or refused."""
+
+    async def is_reachable(self) -> bool:
+        """Tell whether Temporal answers."""
+
+
+class Documents(Protocol):
+    """Object storage as far as the API reads it; `connectors.files` is the real one. Calls block: run in a thread."""
+
+    def get(self, key: str, version_id: str) -> bytes:
+        """Return an object's bytes."""
+
+    def presign_get(self, key: str, expires: Any, filename: str) -> str:
+        """Return an expiring link."""
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """How a partner's webhook is proved and read. A partner that is not configured has none.
+
+    Attributes:
+        verify: Raises AuthError when the bytes are not the partner's.
+        parse: Returns its events; raises MessageError.
+        challenge: The verify token of a subscription handshake, or "".
+    """
+
+    verify: Callable[[bytes, Mapping[str, str]], None]
+    parse: Callable[[bytes, Mapping[str, str]], list[PartnerEvent]]
+    challenge: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Everything the API process holds open.
+
+    Attributes:
+        webhooks: By source: `razorpay`, `whatsapp`, `sms`, `abdm`.
+        checks: Other dependencies that `/health/ready` asks, by name; each raises or returns False when it is away.
+    """
+
+    config: ApiConfig
+    database: Database
+    gateway: CommandGateway
+    documents: Documents
+    codec: PayloadCodec | None
+    passwords: Passwords
+    tokens: AccessTokens
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
+    checks: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Return what signs staff in."""
+        return Authenticator(self.database, self.config, self.passwords, self.tokens)
+
+
+def resources_of(request: Request) -> Resources:
+    """Return the resources that the lifespan opened."""
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+FromApp = Annotated[Resources, Depends(resources_of)]
+
+SignedIn = StaffMember
+
+
+async def signed_in(request: Request, resources: FromApp) -> SignedIn:
+    """Return the caller of a staff route.
+
+    Raises:
+        UnauthenticatedError: No token, a bad one, or the user is disabled.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise UnauthenticatedError("this needs an access token")
+    user_id = resources.tokens.user_of(token.strip())
+    async with resources.database.transaction(branches=()) as session:
+        member = await staff_member(session, user_id)
+    if member is None or member.is_disabled:
+        raise UnauthenticatedError("the access token is not valid", code="TOKEN_INVALID")
+    return member
