@@ -18,7 +18,7 @@ import jwt
 from connectors.abdm.mapping import answer_from, consent_from, health_info_request_from
 from connectors.abdm.settings import AbdmSettings
 from domain.clock import utc_now
-from domain.errors import AuthError, MessageError
+from domain.errors import AuthError, MessageError, UnavailableError
 from domain.partner_events import PartnerEvent
 
 LINK_TOKEN_ANSWERED = "link_token.answered"  # noqa: S105  the name of an event
@@ -42,6 +42,8 @@ KEYS_MAX_AGE = timedelta(hours=12)
 """A key the gateway withdrew stops counting after this long."""
 KEYS_MIN_PAUSE = timedelta(seconds=30)
 """Between two fetches of the key set, whatever key ids strangers invent."""
+KEYS_FAILED_PAUSE = timedelta(seconds=5)
+"""After a fetch that failed, so that callbacks of strangers do not become calls to the gateway."""
 
 SigningKeys = Mapping[str, jwt.PyJWK]
 KeySource = Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
@@ -106,6 +108,7 @@ class GatewayKeyring:
         self._now = now
         self._keys: SigningKeys = signing_keys(settings.gateway_keys)
         self._fetched_at: datetime | None = None
+        self._failed_at: datetime | None = None
         self._lock = asyncio.Lock()
 
     async def verify(self, headers: Mapping[str, str]) -> None:
@@ -124,9 +127,13 @@ class GatewayKeyring:
             now = self._now()
             age = None if self._fetched_at is None else now - self._fetched_at
             is_stale = age is None or age > KEYS_MAX_AGE or (key_id not in self._keys and age >= KEYS_MIN_PAUSE)
-            if is_stale:
-                self._keys = signing_keys(await self._fetch())
-                self._fetched_at = now
+            if not is_stale:
+                return
+            if self._failed_at is not None and now - self._failed_at < KEYS_FAILED_PAUSE:
+                raise UnavailableError("the gateway's keys could not be fetched", connector="abdm")
+            self._failed_at = now
+            self._keys = signing_keys(await self._fetch())
+            self._fetched_at, self._failed_at = now, None
 
 
 def parse(body: bytes, headers: Mapping[str, str], *, path: str) -> list[PartnerEvent]:
