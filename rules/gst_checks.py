@@ -113,6 +113,10 @@ def _buyer(document: TaxDocument, checksum: bool) -> Iterator[Finding]:
             yield Finding("2211", "buyer.gstin", "Supplier and buyer are the same GSTIN.")
         if party.gstin[:2] != party.state_code:
             yield Finding("2265", "buyer.state_code", "The GSTIN begins with another state code.")
+    yield from _domestic_place(party)
+
+
+def _domestic_place(party: Party) -> Iterator[Finding]:
     if party.state_code == OTHER_COUNTRIES:
         yield Finding("2269", "buyer.state_code", "96 is for exports only.")
     elif party.state_code not in STATES:
