@@ -1,8 +1,8 @@
 """Payload encryption: everything that goes through Temporal is sealed with AES-256-GCM before it leaves the process.
 
-Sealed payload: metadata `encoding=binary/encrypted`, `encryption-key-id=<id>`; data = 12-byte nonce ‖ ciphertext ‖ tag of
-the serialised inner payload. The key id is bound in as associated data. Old keys stay in the ring to read old histories;
-the active one seals. Runs outside the workflow sandbox.
+Sealed payload: metadata `encoding=binary/encrypted`, `encryption-key-id=<id>`; data = 12-byte nonce, ciphertext and tag
+of the serialised inner payload. The key id is bound in as associated data. Old keys stay in the ring to read old
+histories; the active one seals. Runs outside the workflow sandbox.
 
 Source: the wire format of Temporal's published encryption samples, so that the UI's codec support works unchanged.
 """

@@ -1,0 +1,122 @@
+"""Collecting, receiving and rejecting samples."""
+
+from __future__ import annotations
+
+from sqlmodel import select
+
+from activities.placement import plan_sample
+from activities.resulting import supersede_current
+from activities.staff.context import CommandContext, checked_time
+from domain.accession import is_accession_no
+from domain.clock import utc_now
+from domain.enums import LineState, SampleState
+from domain.errors import ConflictError, RuleError
+from domain.messages import CollectedSample, CollectSamples, ReceiveSamples, RejectSample
+from store.claims import requeue_messages
+from store.tables.orders import Sample
+
+REJECTION_REASONS = frozenset(
+    {
+        "haemolysed", "clotted", "insufficient_volume", "wrong_container", "unlabelled", "mislabelled", "leaking",
+        "delayed_transport", "wrong_temperature", "contaminated", "lipaemic", "icteric", "other",
+    }
+)  # fmt: skip
+"""Coded reasons; `other` needs a note."""
+
+
+async def collect(context: CommandContext, payload: CollectSamples) -> None:
+    """Note that samples were drawn, under their planned numbers or under pre-printed labels.
+
+    Raises:
+        ConflictError: A sample is past collection, or the label is in use.
+        RuleError: The label's check digit is wrong, or a time cannot be.
+    """
+    for drawn in payload.samples:
+        sample = await context.sample(drawn.accession_no)
+        if sample.state is not SampleState.EXPECTED:
+            raise ConflictError(
+                f"sample {drawn.accession_no} is already {sample.state.value}", code="SAMPLE_NOT_EXPECTED"
+            )
+        if drawn.label_no is not None and drawn.label_no != drawn.accession_no:
+            await _relabel(context, sample, drawn)
+        sample.state = SampleState.COLLECTED
+        sample.collected_at = checked_time(
+            drawn.collected_at, not_before=context.facts.order.created_at, what="the collection time"
+        )
+        sample.collected_by = context.actor.user_id
+        context.session.add(sample)
+        await context.session.flush()
+        await requeue_messages(context.session, sample.accession_no)
+        await context.event("sample_collected", {"accession_no": sample.accession_no})
+    numbers = [drawn.label_no or drawn.accession_no for drawn in payload.samples]
+    await context.audit("samples.collected", "order", context.facts.order.order_no, {"accession_nos": numbers})
+
+
+async def _relabel(context: CommandContext, sample: Sample, drawn: CollectedSample) -> None:
+    label = drawn.label_no or ""
+    if not is_accession_no(label):
+        raise RuleError(
+            f"{label} is not an accession number", code="LABEL_INVALID",
+            action="Scan the label again: its check digit is wrong.",
+        )  # fmt: skip
+    taken = await context.session.exec(select(Sample.id).where(Sample.accession_no == label))
+    if taken.one_or_none() is not None:
+        raise ConflictError(f"label {label} is already in use", code="LABEL_IN_USE", action="Take a fresh label.")
+    sample.accession_no = label
+
+
+async def receive(context: CommandContext, payload: ReceiveSamples) -> None:
+    """Accept samples into the laboratory.
+
+    Raises:
+        ConflictError: A sample was not collected, or was received before.
+    """
+    for number in payload.accession_nos:
+        sample = await context.sample(number)
+        if sample.state is not SampleState.COLLECTED:
+            raise ConflictError(f"sample {number} is {sample.state.value}, not collected", code="SAMPLE_NOT_COLLECTED")
+        sample.state = SampleState.RECEIVED
+        sample.received_at = checked_time(payload.received_at, not_before=sample.collected_at, what="the receipt time")
+        sample.received_by = context.actor.user_id
+        context.session.add(sample)
+        await context.session.flush()
+        await context.event("sample_received", {"accession_no": number})
+    await context.audit(
+        "samples.received", "order", context.facts.order.order_no, {"accession_nos": list(payload.accession_nos)}
+    )
+
+
+async def reject(context: CommandContext, payload: RejectSample) -> None:
+    """Reject a sample and plan its replacement; results from it go out of force.
+
+    Raises:
+        ConflictError: It is not in the lab's hands, or one of its tests is authorised.
+        RuleError: The reason is not on the list, or `other` comes without a note.
+    """
+    if payload.reason_code not in REJECTION_REASONS or (payload.reason_code == "other" and len(payload.note) < 3):  # noqa: PLR2004
+        raise RuleError(
+            "the rejection reason is not on the list", code="REASON_UNKNOWN",
+            action=f"Use one of {', '.join(sorted(REJECTION_REASONS))}; `other` needs a note.",
+        )  # fmt: skip
+    sample = await context.sample(payload.accession_no)
+    if sample.state not in {SampleState.COLLECTED, SampleState.RECEIVED}:
+        raise ConflictError(f"sample {payload.accession_no} is {sample.state.value}", code="SAMPLE_NOT_IN_HAND")
+    affected = [(line, test) for line, test in await context.lines() if line.sample_id == sample.id]
+    if any(line.state is LineState.AUTHORISED for line, _ in affected):
+        raise ConflictError("a test of this sample is already authorised", code="RESULT_AUTHORISED")
+    sample.state = SampleState.REJECTED
+    sample.rejected_at, sample.rejected_by = utc_now(), context.actor.user_id
+    sample.reject_reason = f"{payload.reason_code}: {payload.note}" if payload.note else payload.reason_code
+    context.session.add(sample)
+    replacement = await plan_sample(
+        context.session, context.facts.order, specimen=sample.specimen, container=sample.container, replaces=sample
+    )
+    for line, _ in affected:
+        await supersede_current(context.session, line.id)
+        line.state, line.sample_id = LineState.ORDERED, replacement.id
+        context.session.add(line)
+    detail = {
+        "accession_no": payload.accession_no, "reason": payload.reason_code, "replacement": replacement.accession_no,
+    }  # fmt: skip
+    await context.event("sample_rejected", detail)
+    await context.audit("sample.rejected", "sample", payload.accession_no, detail)
