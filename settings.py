@@ -1,0 +1,331 @@
+"""All settings of a process: environment variables `LABSETU_…`, secret files, `.env`, and what the dev stack wrote.
+
+A name follows the section: `api.port` is `LABSETU_API__PORT` (two underscores), or a file `labsetu_api__port` in
+`LABSETU_SECRETS_DIR`. Later sources lose: constructor, environment, secret files, `.env`, then in development
+`<home>/stack.env` (addresses) and `<home>/secrets.env` (random secrets), both written by the dev stack.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from connectors.files.settings import FilesSettings
+
+PREFIX = "LABSETU_"
+MIN_SECRET_BYTES = 32
+_WEAK = ("changeme", "secret", "password", "example", "labsetu", "default")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(Exception):
+    """The process must not start with these settings; the text names each variable and what is wrong with it."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabSettings(_Section):
+    """The laboratory.
+
+    Attributes:
+        code: Short code, part of every workflow id; never changed once orders exist.
+        name: As printed on reports.
+    """
+
+    code: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")] = "LAB1"
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "LabSetu Diagnostics"
+
+
+class DatabaseSettings(_Section):
+    """PostgreSQL.
+
+    Attributes:
+        url: SQLAlchemy URL of the role `labsetu_app`, `postgresql+asyncpg://…`.
+        owner_url: The same for `labsetu_owner`, which runs migrations; only `labsetu migrate` needs it.
+        pool_size: Connections kept open per process.
+        pool_overflow: Connections opened beyond that under load.
+        command_timeout_s: Longest wait for one statement, in seconds.
+    """
+
+    url: SecretStr = SecretStr("")
+    owner_url: SecretStr = SecretStr("")
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 8
+    pool_overflow: Annotated[int, Field(ge=0, le=100)] = 4
+    command_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5.0
+
+
+class TemporalSettings(_Section):
+    """The Temporal cluster.
+
+    Attributes:
+        address: `host:port` of the gRPC frontend.
+        ui_url: Where operators open the web UI; it may ask our codec endpoint to decode payloads.
+        codec_keys: Key id to base64 of 32 random bytes; old ids stay to read old histories.
+        codec_active_key: The id that new payloads are encrypted with.
+        tls: Connect by TLS.
+        api_key: Bearer token, or empty.
+    """
+
+    address: str = "127.0.0.1:7233"
+    namespace: str = "labsetu"
+    ui_url: str = "http://127.0.0.1:8233"
+    codec_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    codec_active_key: str = ""
+    tls: bool = False
+    api_key: SecretStr = SecretStr("")
+
+    def decoded_codec_keys(self) -> dict[str, bytes]:
+        """Return the keys as bytes.
+
+        Raises:
+            ValueError: One is not base64 of 32 bytes.
+        """
+        return {name: _codec_key(name, text.get_secret_value()) for name, text in self.codec_keys.items()}
+
+
+class ApiSettings(_Section):
+    """The HTTP edge.
+
+    Attributes:
+        public_url: What patients' links and partners' callbacks start with.
+        jwt_secrets: The first signs, all verify; comma-separated in the environment.
+        access_minutes: Lifetime of an access token.
+        refresh_days: Lifetime of a refresh token.
+        body_limit_bytes: Longest accepted request body.
+        docs: Serve /docs and /openapi.json.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: str = "http://127.0.0.1:8080"
+    jwt_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    access_minutes: Annotated[int, Field(ge=1, le=120)] = 15
+    refresh_days: Annotated[int, Field(ge=1, le=90)] = 14
+    body_limit_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    docs: bool = True
+
+    @field_validator("jwt_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class InstrumentSettings(_Section):
+    """The TCP listener for analyzers.
+
+    Attributes:
+        max_message_bytes: Longest message; a longer one is refused with the protocol's own error.
+        max_connections: In all.
+        max_connections_per_address: From one IP address.
+        first_byte_timeout_s: Time from connect to the first byte.
+        message_timeout_s: Time for one whole message.
+        idle_timeout_s: Time without a byte between messages.
+    """
+
+    host: str = "127.0.0.1"
+    hl7_port: Port = 6661
+    astm_port: Port = 6662
+    max_message_bytes: Annotated[int, Field(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
+    max_connections: Annotated[int, Field(ge=1, le=4096)] = 128
+    max_connections_per_address: Annotated[int, Field(ge=1, le=4096)] = 8
+    first_byte_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    message_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+
+
+class TelemetrySettings(_Section):
+    """Logs, metrics and traces.
+
+    Attributes:
+        log_level: One of the standard library's names.
+        otlp_endpoint: OTLP/HTTP collector, e.g. `http://jaeger:4318`; empty switches tracing off.
+        worker_metrics_port: Where the worker serves /metrics; 0 switches it off.
+        listener_metrics_port: Where the listener serves /metrics; 0 switches it off.
+        metrics_host: Address that /metrics of worker and listener is bound to.
+    """
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otlp_endpoint: str = ""
+    metrics_host: str = "127.0.0.1"
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    listener_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9465
+
+
+class AuditSettings(_Section):
+    """The audit chain.
+
+    Attributes:
+        key: Key of the HMAC that chains the rows.
+        key_id: Written to each row, so that a later key does not orphan older ones.
+    """
+
+    key: SecretStr = SecretStr("")
+    key_id: Annotated[str, Field(min_length=1, max_length=32)] = "k1"
+
+
+class Settings(BaseSettings):
+    """Everything a process is told from outside.
+
+    Attributes:
+        home: Where the dev stack keeps data, logs and generated secrets.
+        environment: `production` refuses missing, short and well-known secrets.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True,
+        env_file_encoding="utf-8",
+    )  # fmt: skip
+
+    home: Path = Path(".labsetu")
+    environment: Literal["development", "production"] = "development"
+    lab: LabSettings = LabSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    objects: FilesSettings = FilesSettings()
+    api: ApiSettings = ApiSettings()
+    instruments: InstrumentSettings = InstrumentSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    audit: AuditSettings = AuditSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic-settings passes it by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources as the module says."""
+        sources = [init_settings, env_settings]
+        if directory := os.environ.get(f"{PREFIX}SECRETS_DIR"):
+            files = NestedSecretsSettingsSource(
+                file_secret_settings, secrets_dir=directory, secrets_prefix=PREFIX, secrets_nested_delimiter="__"
+            )
+            sources.append(files)
+        sources.append(dotenv_settings)
+        return tuple(sources)
+
+    @model_validator(mode="after")
+    def _production_is_safe(self) -> Self:
+        if self.environment == "production" and (found := list(problems(self))):
+            raise ValueError("; ".join(found))
+        return self
+
+
+def variable(*path: str) -> str:
+    """Return the environment variable of a setting: `variable("api", "port")` is `LABSETU_API__PORT`."""
+    return PREFIX + "__".join(part.upper() for part in path)
+
+
+def problems(settings: Settings) -> Iterator[str]:
+    """Yield what makes these settings unfit for production, each naming its variable."""
+    required = {
+        ("database", "url"): settings.database.url.get_secret_value(),
+        ("temporal", "address"): settings.temporal.address,
+        ("objects", "endpoint"): settings.objects.endpoint,
+        ("objects", "access_key"): settings.objects.access_key,
+    }
+    yield from (f"{variable(*path)} is not set" for path, value in required.items() if not value)
+    yield from _secret_problems(variable("objects", "secret_key"), settings.objects.secret_key, least=16)
+    yield from _secret_problems(variable("audit", "key"), settings.audit.key)
+    if not settings.api.jwt_secrets:
+        yield f"{variable('api', 'jwt_secrets')} is not set"
+    for secret in settings.api.jwt_secrets:
+        yield from _secret_problems(variable("api", "jwt_secrets"), secret)
+    yield from _codec_problems(settings.temporal)
+    if settings.environment == "production":
+        yield from _exposure_problems(settings)
+
+
+def _exposure_problems(settings: Settings) -> Iterator[str]:
+    if not settings.api.public_url.startswith("https://"):
+        yield f"{variable('api', 'public_url')} must be an https:// address: patients' links start with it"
+    if settings.api.docs:
+        yield f"{variable('api', 'docs')} must be false"
+
+
+def _secret_problems(name: str, secret: SecretStr, least: int = MIN_SECRET_BYTES) -> Iterator[str]:
+    value = secret.get_secret_value()
+    if not value:
+        yield f"{name} is not set"
+    elif len(value.encode()) < least:
+        yield f"{name} is shorter than {least} bytes (make one: openssl rand -hex 32)"
+    elif len(set(value)) < 8 or any(word in value.lower() for word in _WEAK):  # noqa: PLR2004
+        yield f"{name} looks like a placeholder (make one: openssl rand -hex 32)"
+
+
+def _codec_problems(temporal: TemporalSettings) -> Iterator[str]:
+    name = variable("temporal", "codec_keys")
+    if not temporal.codec_keys:
+        yield f"{name} is not set (make one: labsetu codec-key new)"
+        return
+    try:
+        temporal.decoded_codec_keys()
+    except ValueError as error:
+        yield f"{name}: {error}"
+    if temporal.codec_active_key not in temporal.codec_keys:
+        yield f"{variable('temporal', 'codec_active_key')} is not one of the ids in {name}"
+
+
+def _codec_key(name: str, text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32:  # noqa: PLR2004  AES-256
+        raise ValueError(f"key {name!r} is not base64 of 32 bytes (make one: labsetu codec-key new)")
+    return key
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process from every source.
+
+    Raises:
+        SettingsError: Something is missing or wrong; the text says which variable and what to do.
+    """
+    try:
+        told = _Whereabouts()
+        files: tuple[Path, ...] = (Path(".env"),)
+        if told.environment == "development":
+            files = (told.home / "secrets.env", told.home / "stack.env", *files)
+        settings = Settings(_env_file=files)
+    except ValidationError as error:
+        raise SettingsError(_readable(error)) from None
+    if settings.environment == "development" and (found := list(problems(settings))):
+        raise SettingsError("\n".join([*found, "In development, `labsetu stack` (or `make dev`) makes all of them."]))
+    return settings
+
+
+class _Whereabouts(BaseSettings):
+    """The two settings that say where the others are."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    home: Path = Path(".labsetu")
+    environment: Literal["development", "production"] = "development"
+
+
+def _readable(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        name = variable(*(str(part) for part in item["loc"])) if item["loc"] else ""
+        text = item["msg"].removeprefix("Value error, ")
+        lines += [f"{name}: {text}"] if name else text.split("; ")
+    return "\n".join(lines)
