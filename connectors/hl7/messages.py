@@ -1,0 +1,274 @@
+"""HL7 messages read into the lab's words, by the profile of the device that sent them.
+
+Results come as ORU^R01, R30, R32 (an OBR with its OBX; an SPM may follow) or OUL^R22 (SPM and SAC first, ORC after
+OBR). Groups are walked by what actually stands in the message, not by a schema: devices leave segments out and put
+them in places of their own.
+
+Source: HL7 2.5.1, 7.3 and 13.3 (message structures), 7.4.2 (OBX), tables 0078, 0085, 0369; IHE LAW, LAB-29, read in
+specs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from connectors.hl7.codec import Hl7Message, Segment, parse_message
+from domain.device_profile import DELETE_VALUE, DeviceProfile, first_value, parse_path
+from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
+
+_STATUS: Final = {
+    "": ObservationStatus.FINAL,
+    "F": ObservationStatus.FINAL,
+    "U": ObservationStatus.FINAL,  # became final without being sent again
+    "V": ObservationStatus.FINAL,  # verified
+    "C": ObservationStatus.CORRECTED,
+    "P": ObservationStatus.PRELIMINARY,
+    "R": ObservationStatus.PRELIMINARY,  # entered, not verified
+    "S": ObservationStatus.PRELIMINARY,  # partial
+    "I": ObservationStatus.PENDING,
+    "X": ObservationStatus.FAILED,
+    "D": ObservationStatus.FAILED,  # deletes what was sent
+    "W": ObservationStatus.FAILED,  # posted to the wrong patient
+}
+"""OBX-11, table 0085. N and O announce a question, not a value: held for a person."""
+
+_RESULT_TYPES = frozenset({"ORU", "OUL"})
+_QUERY_FIELDS: Final = {"QPD": 3, "QRD": 8}
+"""Where a query names the specimen."""
+_CEPHEID_QUERY, _CEPHEID_FIELD = "Z03", 4
+"""GeneXpert asks for patient (QPD-3) and specimen (QPD-4). Source: Cepheid 301-2002 rev. E, read in specs."""
+_CODED = frozenset({"CE", "CWE", "CNE"})
+_STRUCTURED_NUMERIC = "SN"
+_UNIT_BASE = re.compile(r"\d+\*?")
+
+
+@dataclass
+class _Group:
+    """Segments that apply to the rows being read, and what was read so far."""
+
+    segments: dict[str, Segment]
+    has_order: bool = False
+    rows: list[Observation] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+    pending: list[Segment] = field(default_factory=list)
+
+    def read(self, path: str) -> tuple[str, ...]:
+        """Read a field path over the segments that apply."""
+        name, number, component, subcomponent = parse_path(path)
+        segment = self.segments.get(name)
+        return segment.values(number, component, subcomponent) if segment else ()
+
+
+class _Reader:
+    """Walks the segments of one message once."""
+
+    def __init__(self, message: Hl7Message, profile: DeviceProfile) -> None:
+        self._profile = profile
+        self._header = message.header
+        self._shared: dict[str, Segment] = {"MSH": message.header}
+        self._group = _Group(dict(self._shared))
+        self._specimen_leads = False
+        self._order_common: Segment | None = None
+        self._note_target = ""
+        self._reports: dict[tuple[str, bool, str], list[_Group]] = {}
+        self.skipped = 0
+        self.rows = 0
+
+    def take(self, segment: Segment) -> None:
+        """Take the next segment."""
+        match segment.name:
+            case "PID":
+                self._end_group()
+                self._shared = {"MSH": self._header, "PID": segment}
+                self._specimen_leads = False
+                self._open_group()
+            case "SPM":
+                self._take_specimen(segment)
+            case "OBR":
+                self._take_order(segment)
+            case "ORC" if not self._group.rows and self._group.has_order:
+                self._group.segments["ORC"] = segment  # OUL: the ORC belongs to the OBR before it
+            case "ORC":
+                self._order_common = segment
+            case "SAC" | "INV":
+                self._keep(segment)
+            case "OBX":
+                self._take_row(segment)
+            case "NTE":
+                self._take_note(segment)
+        if segment.name != "NTE":
+            self._note_target = segment.name
+
+    def specimens(self) -> tuple[SpecimenReport, ...]:
+        """Return what was read, one report per specimen in the order of the message."""
+        self._end_group()
+        return tuple(
+            SpecimenReport(
+                specimen_id=specimen_id,
+                observations=tuple(row for group in groups for row in group.rows),
+                is_control=is_control,
+                control_name=control_name,
+                comments=tuple(comment for group in groups for comment in group.comments),
+            )
+            for (specimen_id, is_control, control_name), groups in self._reports.items()
+        )
+
+    def _open_group(self) -> None:
+        self._group = _Group(dict(self._shared))
+
+    def _take_specimen(self, segment: Segment) -> None:
+        """ORU has the specimen after the rows it belongs to, OUL before them."""
+        if self._group.has_order and not self._specimen_leads:
+            self._group.segments["SPM"] = segment
+            return
+        self._end_group()
+        self._specimen_leads = True
+        self._shared = {name: kept for name, kept in self._shared.items() if name in {"MSH", "PID"}}
+        self._shared["SPM"] = segment
+        self._open_group()
+
+    def _take_order(self, segment: Segment) -> None:
+        self._end_group()
+        self._open_group()
+        self._group.has_order = True
+        self._group.segments["OBR"] = segment
+        if self._order_common is not None:
+            self._group.segments["ORC"], self._order_common = self._order_common, None
+
+    def _keep(self, segment: Segment) -> None:
+        """SAC and INV describe the specimen in front of an order, else the order they follow; the first one counts."""
+        self._group.segments.setdefault(segment.name, segment)
+        if not self._group.has_order:
+            self._shared.setdefault(segment.name, segment)
+
+    def _take_row(self, segment: Segment) -> None:
+        self.rows += 1
+        group, profile = self._group, self._profile
+        group.segments["OBX"] = segment
+        if any(rule.holds(group.read) for rule in profile.skip_rows):
+            self.skipped += 1
+            self._note_target = ""
+            return
+        value = profile.value_text(_value(segment, profile, group))
+        if any(rule.holds(group.read) for rule in profile.comment_rows):
+            self.skipped += 1
+            name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
+            group.comments.append(f"{name}: {value}" if value else name)
+            return
+        letter = segment.value(11, 1).strip().upper()
+        flags = (text.strip() for text in segment.values(8, 1))
+        group.rows.append(
+            Observation(
+                code=first_value(profile.test_code_fields, group.read),
+                value=value,
+                unit=_unit(segment),
+                reference_range=segment.value(7).strip(),
+                abnormal_flags=tuple(text for text in flags if text and text != DELETE_VALUE),
+                status=profile.settled_status(letter, value, _STATUS),
+                observed_at=profile.instant(first_value(profile.time_fields, group.read)),
+                replicate=first_value(profile.replicate_fields, group.read),
+                operator=segment.value(16, 1).strip(),
+                value_type=segment.value(2).strip(),
+            )
+        )
+
+    def _take_note(self, segment: Segment) -> None:
+        """Attach a note to the row or order before it; notes on a patient are nobody's business here."""
+        text = "; ".join(part.strip() for part in segment.values(3) if part.strip())
+        if not text:
+            return
+        rows = self._group.rows
+        if self._note_target == "OBX" and rows:
+            rows[-1] = replace(rows[-1], comments=(*rows[-1].comments, text))
+        elif self._note_target in {"OBR", "ORC", "SPM", "SAC", "TQ1", "TCD"}:
+            self._group.comments.append(text)
+
+    def _end_group(self) -> None:
+        group = self._group
+        group.segments.pop("OBX", None)
+        if not (group.has_order or group.rows):
+            return
+        specimen_id = first_value(self._profile.specimen_fields, group.read)
+        is_control = self._profile.is_control(group.read)
+        name = first_value(self._profile.control_name_fields, group.read) if is_control else ""
+        self._reports.setdefault((specimen_id, is_control, name), []).append(group)
+        self._open_group()
+
+
+def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
+    """Read one HL7 message, without its MLLP marks.
+
+    Messages that carry no results are read too: queries name the specimens asked for, everything else is OTHER.
+
+    Raises:
+        MessageError: No usable MSH, or a bound is exceeded.
+    """
+    message = parse_message(raw, profile.charset)
+    header = message.header
+    kind = _kind(message)
+    reader = _Reader(message, profile)
+    if kind is MessageKind.RESULTS:
+        for segment in message.segments[1:]:
+            reader.take(segment)
+    return InstrumentMessage(
+        kind=kind,
+        message_id=header.value(10).strip(),
+        sender=" ".join(part for part in (header.value(3, 1).strip(), header.value(4, 1).strip()) if part),
+        sent_at=profile.instant(header.value(7, 1)),
+        specimens=reader.specimens(),
+        queried_specimens=_queried(message) if kind is MessageKind.QUERY else (),
+        skipped_rows=reader.skipped,
+        flags=("charset_fallback",) if message.charset_fallback else (),
+    )
+
+
+def _kind(message: Hl7Message) -> MessageKind:
+    message_type = message.header.value(9, 1).strip().upper()
+    names = {segment.name for segment in message.segments}
+    if "MSA" in names:
+        return MessageKind.ACKNOWLEDGEMENT
+    if message_type in _RESULT_TYPES or (not message_type and "OBX" in names):
+        return MessageKind.RESULTS
+    if names & _QUERY_FIELDS.keys() or _is_worklist_query(message):
+        return MessageKind.QUERY
+    return MessageKind.OTHER
+
+
+def _is_worklist_query(message: Hl7Message) -> bool:
+    """Mindray haematology asks for its worklist with an order message whose control code is RF."""
+    return any(segment.name == "ORC" and segment.value(1).strip() == "RF" for segment in message.segments)
+
+
+def _queried(message: Hl7Message) -> tuple[str, ...]:
+    found: list[str] = []
+    for segment in message.segments:
+        if segment.name in _QUERY_FIELDS:
+            is_cepheid = segment.value(1, 1).strip() == _CEPHEID_QUERY
+            number = _CEPHEID_FIELD if is_cepheid else _QUERY_FIELDS[segment.name]
+            found += segment.values(number, 1)
+        elif segment.name == "ORC":
+            found.append(segment.value(3, 1) or segment.value(2, 1))
+    return tuple(text.strip() for text in found if text.strip() and text.strip() != DELETE_VALUE)
+
+
+def _value(segment: Segment, profile: DeviceProfile, group: _Group) -> str:
+    """Return the value as text; a structured numeric `<^5` becomes `<5`, a code without code and text becomes ""."""
+    value_type = segment.value(2).strip()
+    if value_type == _STRUCTURED_NUMERIC:
+        return "".join(part.strip() for part in segment.components(5))
+    if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
+        return ""
+    return first_value(profile.value_fields, group.read).rstrip("^")
+
+
+def _unit(segment: Segment) -> str:
+    """Return the unit: the first component, or the second where a device leaves the first empty.
+
+    Some devices send `10^3/uL` without escaping the caret, which cuts it into two components: it is joined again.
+    """
+    parts = [part.strip() for part in segment.components(6)]
+    if len(parts) > 1 and _UNIT_BASE.fullmatch(parts[0]) and parts[1][:1].isdigit():
+        return f"{parts[0]}^{parts[1]}"
+    return next((part for part in parts[:2] if part and part != DELETE_VALUE), "")
