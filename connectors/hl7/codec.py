@@ -65,6 +65,11 @@ class Segment:
         self._fields: list[str] | None = None
         self.name = text[:3].upper()
 
+    @property
+    def text(self) -> str:
+        """The segment as sent."""
+        return self._text
+
     def raw(self, number: int) -> str:
         """Return field `number` as sent, or ""."""
         if self._fields is None:

@@ -35,11 +35,13 @@ class BrokenBlock:
         raw: What arrived, without VT; of an oversized message only the beginning.
         reason: For people.
         is_oversized: True where the message exceeds the limit and would do so again.
+        is_restart: True where the peer has already begun the next message and waits for no answer to this one.
     """
 
     raw: bytes = field(repr=False)
     reason: str
     is_oversized: bool = False
+    is_restart: bool = False
 
 
 def encode_block(message: bytes) -> bytes:
@@ -85,16 +87,16 @@ class MllpDecoder:
             if match[0] == FS:
                 blocks += self._end()
             else:
-                blocks += self.give_up("the device started again before the message was complete")
+                blocks += self.give_up("the device started again before the message was complete", is_restart=True)
                 self._is_open = True
             position = match.end()
         return blocks
 
-    def give_up(self, reason: str) -> list[Block | BrokenBlock]:
+    def give_up(self, reason: str, *, is_restart: bool = False) -> list[Block | BrokenBlock]:
         """Forget an unfinished message and return its bytes, if there are any."""
         raw, was_oversized = bytes(self._body), self._is_oversized
         self._reset()
-        return [BrokenBlock(raw, reason)] if raw and not was_oversized else []
+        return [BrokenBlock(raw, reason, is_restart=is_restart)] if raw and not was_oversized else []
 
     def _find_start(self, data: bytes, position: int) -> int:
         start = data.find(VT, position)

@@ -1,0 +1,72 @@
+"""Devices that send bare ASTM records: no ENQ, no frames, no checksums, and no ear for answers.
+
+Records end with CR, LF or both; a message is complete with its L record. What such a device sends is acknowledged by
+nobody, so a message the store could not take stays here until the next one arrives or the connection ends.
+
+Source: Agappe Mispa Maestro and the OpenELIS bridge's unframed mode, read in specs.
+"""
+
+from __future__ import annotations
+
+from connectors.astm.framing import CR
+from connectors.astm.records import RecordAssembler
+from connectors.astm.session import FRAME_SECONDS, MAX_MESSAGE_BYTES, Arrived, Broken, Event, Timer
+
+_NOISE = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20)])
+
+
+class BareReceiver:
+    """One per connection; has the same face as `AstmReceiver` and never replies."""
+
+    def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES, silence_seconds: float = FRAME_SECONDS) -> None:
+        self._limit = max_message_bytes
+        self._seconds = silence_seconds
+        self._records = RecordAssembler()
+        self._unsaved: list[bytes] = []
+        self._serial = 0
+        self._is_owed = False
+
+    @property
+    def timers(self) -> tuple[Timer, ...]:
+        """Silence ends a message without L."""
+        is_running = self._records.size and not self._is_owed
+        return (Timer(self._serial, self._seconds),) if is_running else ()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes from the device."""
+        text = data.translate(None, _NOISE).replace(b"\n", CR)
+        self._serial += 1
+        messages = self._records.add(text, is_last=False)
+        if messages:
+            return self._hand_out(messages)
+        if self._records.size > self._limit:
+            self._is_owed = True
+            return [Broken(self._records.drain(), f"message longer than {self._limit} bytes")]
+        return []
+
+    def settle(self, *, is_durable: bool) -> list[Event]:
+        """Say whether what the last event handed out is safe."""
+        self._is_owed = False
+        if is_durable:
+            self._unsaved.clear()
+        return []
+
+    def expire(self) -> list[Event]:
+        """The device has been silent: what there is counts as a message."""
+        return self._rest()
+
+    def close(self) -> list[Event]:
+        """The connection is gone: what there is counts as a message."""
+        return self._rest()
+
+    def _rest(self) -> list[Event]:
+        rest = self._records.drain()
+        if not rest and not self._unsaved:
+            return []
+        return self._hand_out([rest] if rest else [], flag="no_terminator")
+
+    def _hand_out(self, messages: list[bytes], flag: str = "") -> list[Event]:
+        self._is_owed = True
+        held = sum(len(message) for message in self._unsaved)
+        self._unsaved = [*self._unsaved, *messages] if held <= self._limit else messages
+        return [Arrived(tuple(self._unsaved), flag=flag)]

@@ -1,0 +1,306 @@
+"""A TCP listener for analyzers: the only place where instrument protocols meet sockets.
+
+The protocol's own state machine runs in `converse`, given a `Line`. What every protocol needs is here: limits on
+connections, keep-alive, a bounded and never failing call to the store, a record of every connection, a clean stop.
+
+Idle sockets are never closed: analyzers are silent for hours and do not all reconnect. TCP keep-alive finds dead ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import ClassVar, Self
+
+from domain.clock import utc_now
+from domain.device_profile import DeviceProfile
+from domain.observations import ReceivedMessage, StoreOutcome
+
+_log = logging.getLogger(__name__)
+
+Store = Callable[[ReceivedMessage], Awaitable[StoreOutcome]]
+"""Makes the bytes durable and says so. May raise or take too long: both count as "not accepted"."""
+ProfileFor = Callable[[str], DeviceProfile]
+"""Returns the profile of the device at a peer (`ip:port`); it decides how the link is read and answered."""
+
+_READ_BYTES = 65_536
+_KEEPALIVE_IDLE_SECONDS = 60
+_KEEPALIVE_INTERVAL_SECONDS = 20
+_KEEPALIVE_PROBES = 3
+
+
+@dataclass(frozen=True)
+class ListenerLimits:
+    """Bounds of one listener; times in seconds."""
+
+    max_message_bytes: int = 1 << 20
+    max_connections: int = 256
+    max_connections_per_source: int = 16
+    message_seconds: float = 60.0
+    """Most time from the first byte of a message to its last."""
+    store_seconds: float = 30.0
+    """Most time the store may take before the device is told to try again."""
+    write_seconds: float = 15.0
+    """Most time a device may take to read our answer before the connection is dropped."""
+
+
+@dataclass
+class ConnectionState:
+    """What is known of one connection, for the device board and for metrics.
+
+    Attributes:
+        peer: `ip:port`.
+        since: Aware UTC.
+        last_message_at: When the last whole message arrived, aware UTC, or None.
+        received: Whole messages.
+        acknowledged: Positive answers to messages.
+        refused: Negative answers, to messages or parts of them.
+        broken: Pieces of bytes that were no message.
+    """
+
+    peer: str
+    local_port: int
+    since: datetime
+    last_message_at: datetime | None = None
+    received: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    broken: int = 0
+
+
+class Line:
+    """One connection as the protocol sees it: bytes in, bytes out, and a store that cannot fail."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        protocol: str,
+        state: ConnectionState,
+        store: Store,
+        store_seconds: float,
+        write_seconds: float,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._protocol = protocol
+        self._store = store
+        self._store_seconds = store_seconds
+        self._write_seconds = write_seconds
+        self.state = state
+
+    async def read(self, seconds: float | None) -> bytes | None:
+        """Return the next bytes, b"" at the end of the stream, None when `seconds` pass without any."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._reader.read(_READ_BYTES)
+        except TimeoutError:
+            return None
+
+    async def write(self, data: bytes) -> None:
+        """Send `data`.
+
+        Raises:
+            ConnectionError: The peer is gone, or does not read.
+        """
+        self._writer.write(data)
+        try:
+            async with asyncio.timeout(self._write_seconds):
+                await self._writer.drain()
+        except TimeoutError as error:
+            raise ConnectionError("the device does not read our answers") from error
+
+    async def keep(self, raw: bytes, framing_error: str = "") -> StoreOutcome:
+        """Hand bytes to the store; whatever goes wrong there is an outcome, not an error."""
+        self._count(framing_error)
+        message = ReceivedMessage(
+            protocol=self._protocol,
+            transport="tcp",
+            peer=self.state.peer,
+            local_port=self.state.local_port,
+            raw=raw,
+            received_at=utc_now(),
+            framing_error=framing_error,
+        )
+        try:
+            async with asyncio.timeout(self._store_seconds):
+                return await self._store(message)
+        except TimeoutError:
+            _log.warning("store took longer than %s s for a message from %s", self._store_seconds, self.state.peer)
+        except Exception as error:  # noqa: BLE001  the edge: a failing store must not cost the connection
+            _log.warning("store failed for a message from %s: %s", self.state.peer, type(error).__name__)
+        return StoreOutcome(accepted=False, readable=False, note="not stored, send again")
+
+    def _count(self, framing_error: str) -> None:
+        if framing_error:
+            self.state.broken += 1
+        else:
+            self.state.received += 1
+            self.state.last_message_at = utc_now()
+
+
+class Listener(ABC):
+    """Accepts connections and runs one conversation on each.
+
+    Attributes:
+        totals: `accepted`, `refused` and `failed` connections since the start.
+    """
+
+    protocol: ClassVar[str]
+    answer_seconds: ClassVar[float] = float("inf")
+    """Longest wait for the store after which an answer would still be understood by the device."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        store: Store,
+        *,
+        limits: ListenerLimits | None = None,
+        profile_for: ProfileFor | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Prepare a listener; nothing is bound before `start`.
+
+        Args:
+            host: Address to bind.
+            port: Port to bind; 0 takes a free one, see `port`.
+            store: Called with every message and every broken piece.
+            limits: Bounds.
+            profile_for: Profile by peer; by default the protocol's standard for everybody.
+            tls: For devices behind a TLS terminal server.
+        """
+        self._host = host
+        self._port = port
+        self._store = store
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[None], ConnectionState] = {}
+        self._sources: Counter[str] = Counter()
+        standard = DeviceProfile.model_validate({"protocol": self.protocol})
+        self.limits = limits or ListenerLimits()
+        self.profile_for: ProfileFor = profile_for or (lambda _peer: standard)
+        self.totals: Counter[str] = Counter()
+
+    @abstractmethod
+    async def converse(self, line: Line, profile: DeviceProfile) -> None:
+        """Speak the protocol on `line` until the peer closes it."""
+
+    @property
+    def host(self) -> str:
+        """The address asked for."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """The port bound, or asked for while not started."""
+        if self._server is not None and self._server.sockets:
+            return int(self._server.sockets[0].getsockname()[1])
+        return self._port
+
+    def connections(self) -> list[ConnectionState]:
+        """Return the state of every open connection, oldest first."""
+        return sorted(self._open.values(), key=lambda state: state.since)
+
+    async def start(self) -> None:
+        """Bind and accept.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        self._server = await asyncio.start_server(self._accept, self._host, self._port, ssl=self._tls)
+
+    async def stop(self) -> None:
+        """Stop accepting, end every conversation and wait until all have ended."""
+        if self._server is None:
+            return
+        self._server.close()
+        tasks = list(self._open)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.wait_closed()
+        self._server = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        address = writer.get_extra_info("peername") or ("unknown", 0)
+        source, peer = str(address[0]), f"{address[0]}:{address[1]}"
+        if task is None or not self._has_room(source):
+            self.totals["refused"] += 1
+            _log.warning("refused a connection from %s: too many are open", source)
+            await _close(writer)
+            return
+        state = ConnectionState(peer=peer, local_port=self.port, since=utc_now())
+        self._open[task] = state
+        self._sources[source] += 1
+        self.totals["accepted"] += 1
+        try:
+            _keep_alive(writer)
+            await self.converse(self._line(reader, writer, state), self.profile_for(peer))
+        except (ConnectionError, asyncio.CancelledError):
+            _log.info("connection with %s ended", peer)
+        except Exception:  # noqa: BLE001  the edge: one conversation must not end the listener
+            self.totals["failed"] += 1
+            _log.exception("conversation with %s failed", peer)
+        finally:
+            self._open.pop(task, None)
+            self._sources[source] -= 1
+            await _close(writer)
+
+    def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, state: ConnectionState) -> Line:
+        return Line(
+            reader,
+            writer,
+            protocol=self.protocol,
+            state=state,
+            store=self._store,
+            store_seconds=min(self.limits.store_seconds, self.answer_seconds),
+            write_seconds=self.limits.write_seconds,
+        )
+
+    def _has_room(self, source: str) -> bool:
+        return (
+            len(self._open) < self.limits.max_connections
+            and self._sources[source] < self.limits.max_connections_per_source
+        )
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_SECONDS),
+        ("TCP_KEEPINTVL", _KEEPALIVE_INTERVAL_SECONDS),
+        ("TCP_KEEPCNT", _KEEPALIVE_PROBES),
+    ):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
+        async with asyncio.timeout(1):
+            await writer.wait_closed()
