@@ -2,3 +2,8 @@
 
 Source: Amazon S3 API Reference, API version 2006-03-01; minio-py 7.2, specs.
 """
+
+from connectors.files.connector import FilesConnector, StoredObject, object_key
+from connectors.files.settings import FilesSettings
+
+__all__ = ["FilesConnector", "FilesSettings", "StoredObject", "object_key"]
