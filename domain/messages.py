@@ -228,9 +228,14 @@ class CommandOutcome(Envelope):
 
 
 class MessageRef(Envelope):
-    """A `results_received` signal: results of this stored message belong to the order."""
+    """A `results_received` signal: results of this stored message belong to the order.
+
+    Attributes:
+        reading: A message that is read again after a correction is news again.
+    """
 
     message_id: str
+    reading: int = 1
 
 
 class PartnerEventRef(Envelope):

@@ -381,6 +381,7 @@ create table instrument_messages (
     control_id text not null,
     specimen_ids text[] not null,
     read_at timestamptz,
+    readings integer not null,
     duplicate_of uuid,
     constraint pk_instrument_messages primary key (id),
     constraint fk_instrument_messages_analyzer_id foreign key(analyzer_id) references analyzers (id)

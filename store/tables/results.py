@@ -82,6 +82,8 @@ class InstrumentMessage(Row, table=True):
     """The device's message id."""
     specimen_ids: list[str] = Field(default_factory=list, sa_type=TextList)
     read_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    readings: int = 0
+    """How often it was read: once, and again after a new barcode or a corrected mapping."""
     duplicate_of: UUID | None = None
 
 

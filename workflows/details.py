@@ -1,0 +1,20 @@
+"""What operators read on a run in the Temporal UI: a short Markdown table, set at every change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def details(title: str, waits_for: str, facts: Mapping[str, str], waiting: Mapping[str, str]) -> str:
+    """Return the current details of a run.
+
+    Args:
+        title: Where it is, in one phrase.
+        waits_for: What it waits for, in one phrase.
+        facts: Rows of the table.
+        waiting: Steps that need attention, with their codes.
+    """
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    attention = "".join(f"\n- **{step}** needs attention: `{code}`" for step, code in waiting.items())
+    table = f"\n\n| | |\n|---|---|\n{rows}" if rows else ""
+    return f"**{title}**. Waits for: {waits_for}.{table}{attention}"
