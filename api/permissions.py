@@ -67,8 +67,8 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.PHLEBOTOMIST: frozenset({P.PATIENT_READ, P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_COLLECT}),
         Role.TECHNICIAN: frozenset(
             {
-                P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_RECEIVE, P.SAMPLE_REJECT, P.RESULT_READ, P.RESULT_ENTER,
-                P.RESULT_VERIFY, P.MESSAGE_READ, P.MESSAGE_REPROCESS,
+                P.PATIENT_READ, P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_RECEIVE, P.SAMPLE_REJECT, P.RESULT_READ,
+                P.RESULT_ENTER, P.RESULT_VERIFY, P.MESSAGE_READ, P.MESSAGE_REPROCESS,
             }
         ),
         Role.PATHOLOGIST: frozenset(
@@ -171,7 +171,7 @@ class Require:
         branches = branches_with(user, self.permission)
         if not branches:
             raise NotPermittedError(f"this needs the permission {self.permission.value}")
-        request.state.username = user.username
+        request.state.user_id = str(user.user_id)
         return Principal(user.user_id, user.username, branches, user)
 
 

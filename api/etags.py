@@ -1,0 +1,48 @@
+"""ETags on reads: a strong validator over the bytes of the answer, and 304 when the client has them already.
+
+Source: RFC 9110, 8.8.3 and 13.1.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+HTTP_OK = 200
+HTTP_NOT_MODIFIED = 304
+
+
+class TaggedRoute(APIRoute):
+    """A route whose successful GET answers carry an ETag."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the route's handler."""
+        handler = super().get_route_handler()
+
+        async def tagged(request: Request) -> Response:
+            response = await handler(request)
+            if request.method != "GET" or response.status_code != HTTP_OK or not hasattr(response, "body"):
+                return response
+            tag = response.headers.get("etag") or etag_of(bytes(response.body))
+            response.headers["ETag"] = tag
+            if is_known(request, tag):
+                kept = {name: response.headers[name] for name in ("etag", "cache-control") if name in response.headers}
+                return Response(status_code=HTTP_NOT_MODIFIED, headers=kept)
+            return response
+
+        return tagged
+
+
+def etag_of(content: bytes) -> str:
+    """Return the strong ETag of some bytes."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def is_known(request: Request, tag: str) -> bool:
+    """Tell whether the client says that it holds this version."""
+    given = request.headers.get("if-none-match", "")
+    return given.strip() == "*" or tag in {part.strip().removeprefix("W/") for part in given.split(",")}
