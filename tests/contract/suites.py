@@ -62,13 +62,18 @@ class OperationCase:
 
 @dataclass(frozen=True)
 class WebhookCases:
-    """How a connector's webhook is proved: `sign` makes the headers for a body."""
+    """How a connector's webhook is proved: `sign` makes the headers for a body.
+
+    Attributes:
+        signs_body: False where the partner proves itself by a token that does not cover the body.
+    """
 
     verify: Callable[[bytes, Mapping[str, str]], None]
     parse: Callable[[bytes, Mapping[str, str]], list[PartnerEvent]]
     sign: Callable[[bytes], dict[str, str]]
     samples: tuple[tuple[str, list[PartnerEvent]], ...]
     signature_header: str
+    signs_body: bool = True
 
 
 @dataclass(frozen=True)

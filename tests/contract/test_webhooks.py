@@ -32,6 +32,8 @@ def test_good_event_is_verified_and_read(cases, sample):
 @pytest.mark.parametrize(("cases", "sample"), SAMPLES, ids=SAMPLE_IDS)
 def test_one_changed_byte_is_refused(cases, sample):
     webhook, body = _webhook(cases), cases.wire(sample[0])
+    if not webhook.signs_body:
+        pytest.skip("the partner's token does not cover the body")
     headers = webhook.sign(body)
     with pytest.raises(AuthError):
         webhook.verify(body.replace(b"{", b"{ ", 1), headers)
