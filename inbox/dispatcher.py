@@ -1,0 +1,275 @@
+"""Carries what waits in PostgreSQL to where it belongs: reads messages, starts orders, signals, sends commands again.
+
+Woken by NOTIFY, and by a timer in case a notification was lost. Everything is safe to repeat: two dispatchers may do
+the same thing at once, because Temporal drops a second signal or update with the same id and PostgreSQL a second row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import text
+from sqlmodel import col, select
+
+from activities.commands import refuse_command
+from domain.clock import utc_now
+from domain.enums import CommandState, MessageState, PartnerEventState
+from domain.ids import order_workflow_id
+from domain.messages import MessageRef, SignalName
+from inbox.instruments import interpret
+from inbox.partner_events import Done, Route, Router, Signal, Start
+from store.session import Database, StoreUnavailableError
+from store.tables.exchange import Command, PartnerEventRow
+from store.tables.orders import Order
+from store.tables.organisation import Branch
+from store.tables.results import InstrumentMessage, MessageSignal
+from workflows.gateway import Gateway, RefusedByWorkflowError, TemporalAwayError, WorkflowGoneError
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+_DELIVERED = text(
+    "update message_signals set delivered_at = :now where message_id = :message_id and order_id = :order_id"
+)
+
+
+@dataclass
+class Dispatcher:
+    """One per worker process.
+
+    Attributes:
+        listen_dsn: Plain `postgresql://` address for LISTEN.
+        routers: How events of each partner find their workflow.
+        poll: Longest wait between two looks.
+        command_patience: Age from which a stored command is sent again; its own request tries first.
+        event_retry: Wait before an event whose subject is not known is looked at again.
+        event_patience: Age from which such an event is given to a person.
+    """
+
+    database: Database
+    gateway: Gateway
+    listen_dsn: str
+    routers: Mapping[str, Router]
+    poll: timedelta = timedelta(seconds=2)
+    command_patience: timedelta = timedelta(seconds=8)
+    event_retry: timedelta = timedelta(seconds=10)
+    event_patience: timedelta = timedelta(days=3)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Dispatch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                done = await self.drain()
+            except StoreUnavailableError:
+                logger.warning("the database is away, dispatching waits")
+                done = 0
+            if not done:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), self.poll.total_seconds())
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection = await asyncpg.connect(self.listen_dsn, timeout=10)
+                try:
+                    await connection.add_listener("inbox", lambda *_: self._woken.set())
+                    while not connection.is_closed():  # noqa: ASYNC110  asyncpg has no event for a lost connection
+                        await asyncio.sleep(self.poll.total_seconds())
+                finally:
+                    await connection.close(timeout=2)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+                logger.warning("listening for notifications failed, polling goes on")
+                await asyncio.sleep(self.poll.total_seconds())
+
+    async def drain(self) -> int:
+        """Do everything that can be done now and return how many things were done."""
+        done = await self._each(self._unread_messages, self._read_message)
+        try:
+            done += await self._each(self._unstarted_orders, self._start_order)
+            done += await self._each(self._unsent_signals, self._send_signal)
+            done += await self._each(self._unrouted_events, self._route_event)
+            done += await self._each(self._unsent_commands, self._send_command)
+        except TemporalAwayError:
+            logger.warning("Temporal is away, starts and signals wait")
+        return done
+
+    async def _each(
+        self, waiting: Callable[[], Awaitable[list[UUID]]], handle: Callable[[UUID], Awaitable[bool]]
+    ) -> int:
+        done = 0
+        for key in await waiting():
+            done += await handle(key)
+        return done
+
+    # Raw messages
+
+    async def _unread_messages(self) -> list[UUID]:
+        query = select(InstrumentMessage.id).where(InstrumentMessage.state == MessageState.RECEIVED)
+        async with self.database.transaction() as session:
+            ordered = query.order_by(col(InstrumentMessage.received_at), col(InstrumentMessage.id)).limit(BATCH)
+            return list((await session.exec(ordered)).all())
+
+    async def _read_message(self, message_id: UUID) -> bool:
+        try:
+            return await self._interpret(message_id)
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            # A defect in reading must not stop the messages behind this one; it is kept and shown.
+            logger.exception("reading a message failed", extra={"message_id": str(message_id)})
+            async with self.database.transaction() as session:
+                row = await session.get_one(InstrumentMessage, message_id)
+                row.state, row.reason = MessageState.UNREADABLE, "INTERNAL_ERROR: see the log"
+                session.add(row)
+            return True
+
+    async def _interpret(self, message_id: UUID) -> bool:
+        async with self.database.transaction() as session:
+            query = select(InstrumentMessage).where(
+                InstrumentMessage.id == message_id, InstrumentMessage.state == MessageState.RECEIVED
+            )
+            row = (await session.exec(query.with_for_update(skip_locked=True))).one_or_none()
+            if row is None:
+                return False
+            await interpret(session, row)
+            logger.info("message read: %s", row.state.value, extra={"message_id": str(message_id)})
+            return True
+
+    # Orders whose workflow is not known to run
+
+    async def _unstarted_orders(self) -> list[UUID]:
+        query = select(Order.id).where(col(Order.workflow_started_at).is_(None), Order.cancel_reason == "")
+        async with self.database.transaction() as session:
+            return list((await session.exec(query.order_by(col(Order.created_at)).limit(BATCH))).all())
+
+    async def _start_order(self, order_id: UUID) -> bool:
+        async with self.database.transaction() as session:
+            order = await session.get_one(Order, order_id)
+            branch = await session.get_one(Branch, order.branch_id)
+        if not await self.gateway.start_order(order_no=order.order_no, branch=branch.code, priority=order.priority):
+            raise TemporalAwayError("Temporal is away")
+        async with self.database.transaction() as session:
+            order = await session.get_one(Order, order_id)
+            order.workflow_started_at = order.workflow_started_at or utc_now()
+            session.add(order)
+        return True
+
+    # Signals about results
+
+    async def _unsent_signals(self) -> list[UUID]:
+        query = (
+            select(MessageSignal.message_id)
+            .join(Order, col(Order.id) == col(MessageSignal.order_id))
+            .where(col(MessageSignal.delivered_at).is_(None), col(Order.workflow_started_at).is_not(None))
+            .limit(BATCH)
+        )
+        async with self.database.transaction() as session:
+            return list(dict.fromkeys((await session.exec(query)).all()))
+
+    async def _send_signal(self, message_id: UUID) -> bool:
+        async with self.database.transaction() as session:
+            query = (
+                select(Order)
+                .join(MessageSignal, col(MessageSignal.order_id) == col(Order.id))
+                .where(MessageSignal.message_id == message_id, col(MessageSignal.delivered_at).is_(None))
+            )
+            orders = (await session.exec(query)).all()
+            message = await session.get_one(InstrumentMessage, message_id)
+        sent = 0
+        for order in orders:
+            if order.workflow_started_at is None:
+                continue
+            workflow_id = order_workflow_id(self.gateway.lab, order.order_no)
+            with suppress(WorkflowGoneError):  # the order ended meanwhile: the result is on record
+                await self.gateway.signal(
+                    workflow_id,
+                    SignalName.RESULTS_RECEIVED,
+                    MessageRef(message_id=str(message_id), reading=message.readings),
+                    request_id=f"message:{message_id}:{message.readings}:{order.id}",
+                )
+            async with self.database.transaction() as session:
+                await session.execute(_DELIVERED, {"now": utc_now(), "message_id": message_id, "order_id": order.id})
+            sent += 1
+        return sent > 0
+
+    # Partner events
+
+    async def _unrouted_events(self) -> list[UUID]:
+        """Return events to route: new ones first, and now and then those whose subject was not known before."""
+        last_try = col(PartnerEventRow.handled_at)
+        query = (
+            select(PartnerEventRow.id)
+            .where(
+                PartnerEventRow.state == PartnerEventState.RECEIVED,
+                last_try.is_(None) | (last_try < utc_now() - self.event_retry),
+            )
+            .order_by(last_try.nulls_first(), col(PartnerEventRow.received_at))
+            .limit(BATCH)
+        )
+        async with self.database.transaction() as session:
+            return list((await session.exec(query)).all())
+
+    async def _route_event(self, row_id: UUID) -> bool:
+        async with self.database.transaction() as session:
+            row = await session.get_one(PartnerEventRow, row_id)
+            router = self.routers.get(row.source)
+            route: Route = await router(session, row) if router else Done("no router for this source", is_ignored=True)
+        state, workflow_id, reason = await self._follow(row, route)
+        if state is PartnerEventState.RECEIVED and utc_now() - row.received_at > self.event_patience:
+            state = PartnerEventState.UNMATCHED
+        async with self.database.transaction() as session:
+            row = await session.get_one(PartnerEventRow, row_id)
+            changed = row.state is not state
+            row.state, row.workflow_id, row.reason = state, workflow_id, reason
+            row.handled_at = utc_now()
+            session.add(row)
+        return changed
+
+    async def _follow(self, row: PartnerEventRow, route: Route) -> tuple[PartnerEventState, str, str]:
+        """Do what the route says; an event whose subject is not known yet stays, and is tried again."""
+        if isinstance(route, Done):
+            state = PartnerEventState.IGNORED if route.is_ignored else PartnerEventState.DELIVERED
+            return state, "", route.note
+        if isinstance(route, Signal):
+            try:
+                request_id = f"{row.source}:{row.event_id}"
+                await self.gateway.signal(route.workflow_id, route.name, route.argument, request_id=request_id)
+            except WorkflowGoneError as error:
+                return PartnerEventState.IGNORED, route.workflow_id, error.message
+            return PartnerEventState.DELIVERED, route.workflow_id, ""
+        if isinstance(route, Start):
+            await self.gateway.start(route.kind, route.workflow_id, route.argument, summary=route.summary)
+            return PartnerEventState.DELIVERED, route.workflow_id, ""
+        return PartnerEventState.RECEIVED, "", route.why
+
+    # Commands whose request did not get through
+
+    async def _unsent_commands(self) -> list[UUID]:
+        query = select(Command.id).where(
+            Command.state == CommandState.ACCEPTED, col(Command.created_at) < utc_now() - self.command_patience
+        )
+        async with self.database.transaction() as session:
+            return list((await session.exec(query.order_by(col(Command.created_at)).limit(BATCH))).all())
+
+    async def _send_command(self, command_id: UUID) -> bool:
+        async with self.database.transaction() as session:
+            command = await session.get_one(Command, command_id)
+        try:
+            await self.gateway.send_command(command)
+        except (WorkflowGoneError, RefusedByWorkflowError) as error:
+            await refuse_command(self.database, command_id, error)
+        return True
