@@ -266,32 +266,41 @@ def _time_faults(content: ReportContent) -> list[str]:
 
 
 def _size_faults(content: ReportContent) -> list[str]:
-    patient, lab = content.patient, content.lab
-    short = [patient.name, patient.patient_no, patient.age, patient.sex, lab.name, *lab.address, lab.contact]
-    short += [lab.registration, lab.accreditation, content.order_no, content.report_no, content.referring_doctor]
-    short += [content.auto_verified, content.verification_url]
-    for specimen in content.specimens:
-        short += [specimen.type, specimen.accession_no, specimen.remark]
-    for line in content.lines:
-        short += [line.test_name, line.unit, line.reference, line.method, line.loinc, line.performed_by]
-    for section in content.sections:
-        short += [section.department, section.title, section.specimen]
-    for person in content.signatories:
-        short += [person.name, person.qualification, person.role, person.registration_no]
-    long = [*content.notes, *content.rejected_specimens, *(line.result for line in content.lines)]
     groups = [section.comments for section in content.sections] + [line.comments for line in content.lines]
-    long += [comment for group in groups for comment in group]
-    if content.amendment:
-        long.append(content.amendment.reason)
-        for change in content.amendment.changes:
-            long += [change.test_name, change.old_result, change.new_result]
+    counted = [*groups, content.notes, content.rejected_specimens, content.lab.address, content.signatories]
+    short, long = _short_texts(content), [*_long_texts(content), *(text for group in groups for text in group)]
     found: list[str] = []
     if len(content.lines) > MAX_LINES or len(content.specimens) > MAX_COMMENTS:
         found.append(f"it has more than {MAX_LINES} lines or {MAX_COMMENTS} specimens")
-    if any(len(group) > MAX_COMMENTS for group in [*groups, content.notes, lab.address, content.signatories]):
+    if any(len(group) > MAX_COMMENTS for group in counted):
         found.append(f"a place has more than {MAX_COMMENTS} entries")
     if any(len(text) > MAX_TEXT_CHARS for text in short) or len(content.verification_url) > MAX_URL_CHARS:
         found.append(f"a field has more than {MAX_TEXT_CHARS} characters, or the address more than {MAX_URL_CHARS}")
     if any(len(text) > MAX_COMMENT_CHARS for text in long):
         found.append(f"a comment has more than {MAX_COMMENT_CHARS} characters")
     return found
+
+
+def _short_texts(content: ReportContent) -> list[str]:
+    patient, lab = content.patient, content.lab
+    texts = [patient.name, patient.patient_no, patient.age, patient.sex, lab.name, *lab.address, lab.contact]
+    texts += [lab.registration, lab.accreditation, content.order_no, content.report_no, content.referring_doctor]
+    texts.append(content.auto_verified)
+    for specimen in content.specimens:
+        texts += [specimen.type, specimen.accession_no, specimen.remark]
+    for line in content.lines:
+        texts += [line.test_name, line.unit, line.reference, line.method, line.loinc, line.performed_by]
+    for section in content.sections:
+        texts += [section.department, section.title, section.specimen]
+    for person in content.signatories:
+        texts += [person.name, person.qualification, person.role, person.registration_no]
+    return texts
+
+
+def _long_texts(content: ReportContent) -> list[str]:
+    texts = [*content.notes, *content.rejected_specimens, *(line.result for line in content.lines)]
+    if content.amendment:
+        texts.append(content.amendment.reason)
+        for change in content.amendment.changes:
+            texts += [change.test_name, change.old_result, change.new_result]
+    return texts
