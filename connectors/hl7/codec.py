@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from domain.device_profile import decode_text
 from domain.errors import MessageError
@@ -20,6 +20,10 @@ MAX_MESSAGE_BYTES = 4 << 20
 MAX_SEGMENTS = 20_000
 MAX_REPETITIONS = 2_000
 _LONGEST_ESCAPE = 400
+
+Repetition: TypeAlias = "str | tuple[str, ...]"
+FieldValue: TypeAlias = "Repetition | list[Repetition]"
+"""A field to write: text, a tuple of components, or a list of repetitions of either."""
 
 _CHARSETS: Final = {
     "": "",
@@ -266,21 +270,25 @@ def escape(text: str, delimiters: Delimiters = DEFAULT_DELIMITERS) -> str:
     return "".join(written)
 
 
-def build_segment(name: str, fields: Sequence[str | Sequence[str]], delimiters: Delimiters = DEFAULT_DELIMITERS) -> str:
+def build_segment(name: str, fields: Sequence[FieldValue], delimiters: Delimiters = DEFAULT_DELIMITERS) -> str:
     """Write one segment, ended by CR.
 
     Args:
         name: Three letters. For MSH the fields start with MSH-3; the delimiters are written for it.
-        fields: Text, or the components of a field. Text is escaped.
+        fields: Text, components or repetitions. Text is escaped.
         delimiters: Five different characters.
     """
-    written = [
-        escape(value, delimiters)
-        if isinstance(value, str)
-        else delimiters.component.join(escape(part, delimiters) for part in value)
-        for value in fields
-    ]
+    written = [_write_field(value, delimiters) for value in fields]
     if name == "MSH":
         declared = delimiters.component + delimiters.repetition + delimiters.escape + delimiters.subcomponent
         written = [declared, *written]
     return delimiters.field.join([name, *written]) + "\r"
+
+
+def _write_field(value: FieldValue, delimiters: Delimiters) -> str:
+    repetitions = value if isinstance(value, list) else [value]
+    written = []
+    for repetition in repetitions:
+        parts = (repetition,) if isinstance(repetition, str) else repetition
+        written.append(delimiters.component.join(escape(part, delimiters) for part in parts))
+    return delimiters.repetition.join(written)
