@@ -8,17 +8,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from connectors.einvoice.wire import (
-    BuyerDtls,
+    Buyer,
     Cancellation,
-    DocDtls,
+    DocumentDetails,
     Invoice,
     Item,
-    PrecDocDtls,
-    RefDtls,
+    Preceding,
+    References,
     Registration,
-    SellerDtls,
-    TranDtls,
-    ValDtls,
+    Seller,
+    Totals,
+    Transaction,
 )
 from domain.clock import IST
 from domain.einvoice import (
@@ -51,12 +51,14 @@ def invoice_to_wire(document: TaxDocument) -> Invoice:
     reported = [line for line in document.lines if not line.is_exempt]
     exempt = sum(line.total_paise for line in document.lines if line.is_exempt)
     return Invoice(
-        TranDtls=TranDtls(SupTyp=document.supply_type.value.upper(), RegRev="Y" if document.reverse_charge else "N"),
-        DocDtls=DocDtls(Typ=IRP_TYPES[document.kind], No=document.document_no, Dt=wire_date(document.document_date)),
+        TranDtls=Transaction(SupTyp=document.supply_type.value.upper(), RegRev="Y" if document.reverse_charge else "N"),
+        DocDtls=DocumentDetails(
+            Typ=IRP_TYPES[document.kind], No=document.document_no, Dt=wire_date(document.document_date)
+        ),
         SellerDtls=_seller(document.supplier),
         BuyerDtls=_buyer(document.buyer, document.place_of_supply),
         ItemList=[_item(line) for line in reported],
-        ValDtls=ValDtls(
+        ValDtls=Totals(
             AssVal=rupees(document.taxable_paise),
             CgstVal=rupees(document.cgst_paise),
             SgstVal=rupees(document.sgst_paise),
@@ -70,8 +72,8 @@ def invoice_to_wire(document: TaxDocument) -> Invoice:
     )
 
 
-def _seller(party: Party) -> SellerDtls:
-    return SellerDtls(
+def _seller(party: Party) -> Seller:
+    return Seller(
         Gstin=party.gstin,
         LglNm=_text(party.legal_name),
         TrdNm=_optional(party.trade_name),
@@ -85,8 +87,8 @@ def _seller(party: Party) -> SellerDtls:
     )
 
 
-def _buyer(party: Party, place_of_supply: str) -> BuyerDtls:
-    return BuyerDtls(
+def _buyer(party: Party, place_of_supply: str) -> Buyer:
+    return Buyer(
         Gstin=party.gstin or UNREGISTERED,
         LglNm=_text(party.legal_name),
         TrdNm=_optional(party.trade_name),
@@ -122,11 +124,11 @@ def _item(line: TaxLine) -> Item:
     )
 
 
-def _references(document: TaxDocument) -> RefDtls | None:
+def _references(document: TaxDocument) -> References | None:
     if not document.preceding_document_no or document.preceding_document_date is None:
         return None
-    preceding = PrecDocDtls(InvNo=document.preceding_document_no, InvDt=wire_date(document.preceding_document_date))
-    return RefDtls(PrecDocDtls=[preceding])
+    preceding = Preceding(InvNo=document.preceding_document_no, InvDt=wire_date(document.preceding_document_date))
+    return References(PrecDocDtls=[preceding])
 
 
 def _text(text: str) -> str:

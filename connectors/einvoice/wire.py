@@ -27,7 +27,7 @@ class _Inbound(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class TranDtls(_Outbound):
+class Transaction(_Outbound):
     """Kind of transaction."""
 
     TaxSch: str = "GST"
@@ -35,7 +35,7 @@ class TranDtls(_Outbound):
     RegRev: str = "N"
 
 
-class DocDtls(_Outbound):
+class DocumentDetails(_Outbound):
     """The document; `Dt` is dd/MM/yyyy."""
 
     Typ: str
@@ -43,7 +43,7 @@ class DocDtls(_Outbound):
     Dt: str
 
 
-class SellerDtls(_Outbound):
+class Seller(_Outbound):
     """The supplier; `Pin` is a number, `Stcd` a string."""
 
     Gstin: str
@@ -58,7 +58,7 @@ class SellerDtls(_Outbound):
     Em: str | None = None
 
 
-class BuyerDtls(_Outbound):
+class Buyer(_Outbound):
     """The buyer; `Pos` is the place of supply."""
 
     Gstin: str
@@ -95,7 +95,7 @@ class Item(_Outbound):
     TotItemVal: Number
 
 
-class ValDtls(_Outbound):
+class Totals(_Outbound):
     """Totals; `RndOffAmt` is the only amount that may be negative."""
 
     AssVal: Number
@@ -108,30 +108,30 @@ class ValDtls(_Outbound):
     TotInvVal: Number
 
 
-class PrecDocDtls(_Outbound):
+class Preceding(_Outbound):
     """The invoice that a note corrects."""
 
     InvNo: str
     InvDt: str
 
 
-class RefDtls(_Outbound):
+class References(_Outbound):
     """References."""
 
-    PrecDocDtls: list[PrecDocDtls]
+    PrecDocDtls: list[Preceding]
 
 
 class Invoice(_Outbound):
     """The whole request of "generate IRN"."""
 
     Version: str = SCHEMA_VERSION
-    TranDtls: TranDtls
-    DocDtls: DocDtls
-    SellerDtls: SellerDtls
-    BuyerDtls: BuyerDtls
+    TranDtls: Transaction
+    DocDtls: DocumentDetails
+    SellerDtls: Seller
+    BuyerDtls: Buyer
     ItemList: list[Item]
-    ValDtls: ValDtls
-    RefDtls: RefDtls | None = None
+    ValDtls: Totals
+    RefDtls: References | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the members that are present: empty optional ones are refused by the schema's minimum lengths."""
