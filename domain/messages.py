@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from domain.enums import OrderStage, StepDecision, VerificationLevel
+from domain.enums import EInvoiceState, OrderStage, StepDecision, VerificationLevel
 from domain.policies import LabPolicies
 
 
@@ -53,6 +53,7 @@ class SignalName(StrEnum):
     PAYMENT_SETTLED = "payment_settled"
     PARTNER_EVENT_RECEIVED = "partner_event_received"
     COLLECTION_STOPPED = "collection_stopped"
+    DOCUMENT_WITHDRAWN = "document_withdrawn"
 
 
 Reason = Annotated[str, Field(min_length=3, max_length=500)]
@@ -302,6 +303,40 @@ class ReversalInput(Envelope):
     order_no: str
     invoice_no: str
     policies: LabPolicies = LabPolicies()
+
+
+class PaymentResult(Envelope):
+    """How the collection of an invoice ended; `stopped` when the invoice was taken back before it was paid."""
+
+    invoice_no: str
+    outcome: Literal["paid", "stopped"]
+
+
+class RefundResult(Envelope):
+    """How a refund ended; `skipped` by staff, `not_needed` when nothing was owed back."""
+
+    payment_ref: str
+    outcome: Literal["processed", "skipped", "not_needed"]
+
+
+class EInvoiceResult(Envelope):
+    """How the e-invoice of a document ended."""
+
+    invoice_no: str
+    state: EInvoiceState
+    irn: str = ""
+
+
+class ReversalResult(Envelope):
+    """How an invoice was taken back.
+
+    Attributes:
+        note_no: The credit note, or "".
+    """
+
+    invoice_no: str
+    outcome: Literal["cancelled", "irn_cancelled", "credited", "refused"]
+    note_no: str = ""
 
 
 class ReportInput(Envelope):

@@ -52,19 +52,26 @@ class PaymentPolicy(Policy):
 
     Attributes:
         link_valid_for: Life of a payment link.
-        poll_every: How often the gateway is asked while no webhook comes.
+        poll_every: How soon the gateway is asked when no webhook comes; quiet links are asked up to four times rarer.
+        late_capture_for: How long a closed link is watched for money that a bank confirms late.
         credit_due: When an invoice on credit shows as overdue.
     """
 
     link_valid_for: timedelta = timedelta(days=7)
     poll_every: timedelta = timedelta(minutes=15)
+    late_capture_for: timedelta = timedelta(days=3)
     credit_due: timedelta = timedelta(days=45)
     partner: PartnerPolicy = PartnerPolicy()
 
 
 class EInvoicePolicy(Policy):
-    """How an IRN is sought."""
+    """How an IRN is sought.
 
+    Attributes:
+        batch_after: How long a document waits that its GSTIN's policy sends in batches.
+    """
+
+    batch_after: timedelta = timedelta(days=1)
     partner: PartnerPolicy = PartnerPolicy()
 
 

@@ -31,6 +31,10 @@ RECHECK = timedelta(days=1)
 """How often a step that waits for a person looks up from its wait; a timer is always set, so replay never changes."""
 
 
+def _never() -> bool:
+    return False
+
+
 class StepFailedError(Exception):
     """A step ended in a refusal that its workflow said it would handle itself."""
 
@@ -44,7 +48,7 @@ class StepResult(Generic[Result]):
     """How a step ended.
 
     Attributes:
-        value: What the activity returned; None when staff decided.
+        value: What the activity returned; None when staff decided or the step was given up.
         decision: SKIP or ANSWER when staff decided, else None.
         command_id: The command with staff's reason and answer, or "".
     """
@@ -76,25 +80,27 @@ class PartnerSteps:
         policy: PartnerPolicy,
         *,
         handled: tuple[str, ...] = (),
+        until: Callable[[], bool] = _never,
     ) -> StepResult[Result]:
-        """Run one step until it has a result or staff decide.
+        """Run one step until it has a result, staff decide, or nobody needs it any more.
 
         Args:
             step: Snake-case name, unique in the run; staff see it.
             start: Starts the activity; called again for each retry.
             policy: How long it may go undone before it shows.
             handled: Kinds of failure (class names) that the caller treats itself.
+            until: When it becomes true the step is given up: its activity is cancelled, its result empty.
 
         Raises:
             StepFailedError: A failure of a kind in `handled`.
         """
         self._running.add(step)
         try:
-            while True:
-                outcome = await self._attempt(step, start(), policy, handled)
-                if outcome is not None:
-                    await self.clear(step)
-                    return outcome
+            outcome: StepResult[Result] | None = None
+            while outcome is None and not until():
+                outcome = await self._attempt(step, start(), policy, handled, until)
+            await self.clear(step)
+            return outcome or StepResult(value=None)
         finally:
             self._running.discard(step)
             self._decisions.pop(step, None)
@@ -105,10 +111,11 @@ class PartnerSteps:
         handle: workflow.ActivityHandle[Result],
         policy: PartnerPolicy,
         handled: tuple[str, ...],
+        until: Callable[[], bool],
     ) -> StepResult[Result] | None:
         """Watch one activity; None means: start it again."""
         while not handle.done():
-            if await self._woken(lambda: handle.done() or step in self._decisions, step, policy.alert_after):
+            if await self._woken(lambda: handle.done() or step in self._decisions or until(), step, policy.alert_after):
                 break
             await self.raise_attention(step, "overdue")
         if not handle.done():
@@ -124,14 +131,33 @@ class PartnerSteps:
             await self.clear(step)
             raise StepFailedError(failure)
         await self.raise_attention(step, failure.code)
-        return await self.decide(step)
+        return await self.decide(step, until)
 
-    async def decide(self, step: str) -> StepResult[Result] | None:
-        """Wait for staff's decision about a step that cannot go on by itself; None means retry."""
+    async def decide(self, step: str, until: Callable[[], bool] = _never) -> StepResult[Result] | None:
+        """Wait for staff's decision about a step that cannot go on by itself; None means retry, or given up."""
         self._running.add(step)
-        while step not in self._decisions:
-            await self._woken(lambda: step in self._decisions, step, RECHECK)
+        while step not in self._decisions and not until():
+            await self._woken(lambda: step in self._decisions or until(), step, RECHECK)
         return self._decided(step)
+
+    async def ask(self, step: str, code: str) -> None:
+        """Let staff decide about something that is no activity; `take_decision` gives what they decided."""
+        self._running.add(step)
+        await self.raise_attention(step, code)
+
+    def has_decision(self, step: str) -> bool:
+        """Tell whether staff have decided and nobody took it yet."""
+        return step in self._decisions
+
+    def take_decision(self, step: str) -> StepCommandRef | None:
+        """Return staff's decision about a step that was asked about, once."""
+        return self._decisions.pop(step, None)
+
+    async def settle(self, step: str) -> None:
+        """End a question of `ask`."""
+        self._running.discard(step)
+        self._decisions.pop(step, None)
+        await self.clear(step)
 
     def _decided(self, step: str) -> StepResult[Result] | None:
         ref = self._decisions.pop(step, None)
