@@ -46,6 +46,8 @@ _CODE_SYSTEMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Specimen": {"type": (SNOMED,)},
     "DocumentReference": {"type": (SNOMED,)},
 }
+_PDF = "JVBERi0"
+"""Base64 of `%PDF-` and the first bits of the version's digit."""
 _SECTION_TYPES = frozenset({"DiagnosticReport", "DocumentReference"})
 
 
@@ -164,8 +166,7 @@ def _attachments(attachments: list[Json], path: str) -> Iterator[str]:
         data = attachment.get("data")
         if not attachment.get("contentType") or not isinstance(data, str) or not data:
             yield path
-        # Base64 of `%PDF` and the two bits that the next byte cannot change.
-        elif attachment["contentType"] == "application/pdf" and not data.startswith("JVBERi"):
+        elif attachment["contentType"] == "application/pdf" and not data.startswith(_PDF):
             yield f"{path}.data"
 
 
