@@ -40,6 +40,8 @@ _BY_DESCRIPTION: tuple[tuple[str, str, type[ConnectorError]], ...] = (
     ("more than 6 months old", REFUND_TOO_LATE, RejectedError),
     ("different request with the same idempotency key", IDEMPOTENCY_CLASH, RejectedError),
     ("idempotency key is still in progress", IN_PROGRESS, UnavailableError),
+    # the customer's one-time password, not our key
+    ("authentication failed due to", "CUSTOMER_NOT_AUTHENTICATED", RejectedError),
     # documented as 400 on some endpoints
     ("authentication failed", "AUTHENTICATION_FAILED", AuthError),
     ("api key provided is invalid", "AUTHENTICATION_FAILED", AuthError),

@@ -49,12 +49,13 @@ def parse(body: bytes, headers: Mapping[str, str]) -> list[PartnerEvent]:
         raise MessageError("razorpay webhook: no event name or no payload", code="WEBHOOK_UNREADABLE")
     entities = _entities(payload)
     # `refund.processed` is about the refund, although the payment travels with it
-    subject = entities.get(kind.partition(".")[0], {})
+    about = kind.partition(".")[0]
+    subject = entities.get(about, {})
     return [
         PartnerEvent(
             event_id=_text(_header(headers, EVENT_ID_HEADER)) or hashlib.sha256(body).hexdigest(),
             kind=kind,
-            reference=_reference(entities),
+            reference=_reference(about, entities),
             entity_id=_text(subject.get("id")),
             code=_text(subject.get("error_reason")) or _text(subject.get("error_code")),
         )
@@ -99,13 +100,15 @@ def _entities(payload: Mapping[str, object]) -> dict[str, dict[str, object]]:
     return found
 
 
-def _reference(entities: Mapping[str, Mapping[str, object]]) -> str:
-    """Return our reference: the link's own, else the note that Razorpay copied from the link."""
-    link = entities.get("payment_link", {})
-    if reference := _text(link.get("reference_id")):
+def _reference(about: str, entities: Mapping[str, Mapping[str, object]]) -> str:
+    """Return our reference: the link's own, else the note on the subject, else the note on what travels with it.
+
+    Razorpay copies a link's notes to its order and payment; a refund carries its own.
+    """
+    if reference := _text(entities.get("payment_link", {}).get("reference_id")):
         return reference
-    for entity in entities.values():
-        notes = entity.get("notes")
+    for name in sorted(entities, key=lambda name: (name != about, name)):
+        notes = entities[name].get("notes")
         if isinstance(notes, dict) and (reference := _text(notes.get(REFERENCE_NOTE))):
             return reference
     return ""

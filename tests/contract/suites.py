@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 
@@ -127,8 +128,10 @@ class Wire:
         return self.answer(request)
 
     def body(self) -> Any:
-        """Return the JSON body of the one request that was sent."""
+        """Return the JSON body, or the fields of the form, of the one request that was sent."""
         (request,) = self.requests
+        if request.headers.get("content-type") == "application/x-www-form-urlencoded":
+            return dict(parse_qsl(request.content.decode(), strict_parsing=True))
         return json.loads(request.content) if request.content else None
 
 

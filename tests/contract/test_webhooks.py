@@ -36,7 +36,7 @@ def test_one_changed_byte_is_refused(cases, sample):
         pytest.skip("the partner's token does not cover the body")
     headers = webhook.sign(body)
     with pytest.raises(AuthError):
-        webhook.verify(body.replace(b"{", b"{ ", 1), headers)
+        webhook.verify(body[:-1] + bytes([body[-1] ^ 1]), headers)
 
 
 @BY_NAME
