@@ -122,7 +122,5 @@ CASES = ConnectorCases(
         ),
     ),
     secrets=("api-password-123", "gsp-app-id-456", "gsp-app-secret-789", TOKEN),
-    answers={
-        ("POST", "/gsp/authenticate"): {"access_token": TOKEN, "token_type": "bearer", "expires_in": 86400}
-    },
+    answers={("POST", "/gsp/authenticate"): {"access_token": TOKEN, "token_type": "bearer", "expires_in": 86400}},
 )
