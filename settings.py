@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -23,7 +23,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from connectors.abdm.settings import AbdmSettings
+from connectors.einvoice.settings import EInvoiceSettings
+from connectors.email.settings import EmailSettings
 from connectors.files.settings import FilesSettings
+from connectors.razorpay.settings import RazorpaySettings
+from connectors.sms.settings import SmsSettings
+from connectors.whatsapp.settings import WhatsAppSettings
 
 PREFIX = "LABSETU_"
 MIN_SECRET_BYTES = 32
@@ -58,6 +64,7 @@ class DatabaseSettings(_Section):
     Attributes:
         url: SQLAlchemy URL of the role `labsetu_app`, `postgresql+asyncpg://…`.
         owner_url: The same for `labsetu_owner`, which runs migrations; only `labsetu migrate` needs it.
+        seal_key: Base64 of 32 random bytes; seals the few partner tokens that are kept in rows.
         pool_size: Connections kept open per process.
         pool_overflow: Connections opened beyond that under load.
         command_timeout_s: Longest wait for one statement, in seconds.
@@ -65,9 +72,18 @@ class DatabaseSettings(_Section):
 
     url: SecretStr = SecretStr("")
     owner_url: SecretStr = SecretStr("")
+    seal_key: SecretStr = SecretStr("")
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
     pool_overflow: Annotated[int, Field(ge=0, le=100)] = 4
     command_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5.0
+
+    def decoded_seal_key(self) -> bytes:
+        """Return the key as bytes.
+
+        Raises:
+            ValueError: It is not base64 of 32 bytes.
+        """
+        return _key32(self.seal_key.get_secret_value(), "make one: openssl rand -base64 32")
 
 
 class TemporalSettings(_Section):
@@ -96,7 +112,8 @@ class TemporalSettings(_Section):
         Raises:
             ValueError: One is not base64 of 32 bytes.
         """
-        return {name: _codec_key(name, text.get_secret_value()) for name, text in self.codec_keys.items()}
+        how = "make one: labsetu codec-key new"
+        return {name: _key32(text.get_secret_value(), how) for name, text in self.codec_keys.items()}
 
 
 class ApiSettings(_Section):
@@ -185,6 +202,9 @@ class Settings(BaseSettings):
     Attributes:
         home: Where the dev stack keeps data, logs and generated secrets.
         environment: `production` refuses missing, short and well-known secrets.
+        payments: Razorpay; a partner whose section is absent is not used, and its steps are answered by staff.
+        einvoice: The GST e-invoice portal.
+        abdm: The health-data network.
     """
 
     model_config = SettingsConfigDict(
@@ -202,6 +222,12 @@ class Settings(BaseSettings):
     instruments: InstrumentSettings = InstrumentSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     audit: AuditSettings = AuditSettings()
+    payments: RazorpaySettings | None = None
+    einvoice: EInvoiceSettings | None = None
+    whatsapp: WhatsAppSettings | None = None
+    sms: SmsSettings | None = None
+    email: EmailSettings | None = None
+    abdm: AbdmSettings | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -249,7 +275,7 @@ def problems(settings: Settings) -> Iterator[str]:
         yield f"{variable('api', 'jwt_secrets')} is not set"
     for secret in settings.api.jwt_secrets:
         yield from _secret_problems(variable("api", "jwt_secrets"), secret)
-    yield from _codec_problems(settings.temporal)
+    yield from _key_problems(settings)
     if settings.environment == "production":
         yield from _exposure_problems(settings)
 
@@ -259,6 +285,12 @@ def _exposure_problems(settings: Settings) -> Iterator[str]:
         yield f"{variable('api', 'public_url')} must be an https:// address: patients' links start with it"
     if settings.api.docs:
         yield f"{variable('api', 'docs')} must be false"
+    for name in ("payments", "einvoice", "whatsapp", "sms", "abdm"):
+        section = getattr(settings, name)
+        if section is not None and not section.base_url.startswith("https://"):
+            yield f"{variable(name, 'base_url')} must be an https:// address"
+    if settings.abdm is not None and settings.abdm.allowed_push_hosts:
+        yield f"{variable('abdm', 'allowed_push_hosts')} must be empty: records would go out in the clear"
 
 
 def _secret_problems(name: str, secret: SecretStr, least: int = MIN_SECRET_BYTES) -> Iterator[str]:
@@ -271,26 +303,35 @@ def _secret_problems(name: str, secret: SecretStr, least: int = MIN_SECRET_BYTES
         yield f"{name} looks like a placeholder (make one: openssl rand -hex 32)"
 
 
-def _codec_problems(temporal: TemporalSettings) -> Iterator[str]:
+def _key_problems(settings: Settings) -> Iterator[str]:
+    name = variable("database", "seal_key")
+    if not settings.database.seal_key.get_secret_value():
+        yield f"{name} is not set (make one: openssl rand -base64 32)"
+    else:
+        yield from _refusal(name, settings.database.decoded_seal_key)
     name = variable("temporal", "codec_keys")
-    if not temporal.codec_keys:
+    if not settings.temporal.codec_keys:
         yield f"{name} is not set (make one: labsetu codec-key new)"
         return
-    try:
-        temporal.decoded_codec_keys()
-    except ValueError as error:
-        yield f"{name}: {error}"
-    if temporal.codec_active_key not in temporal.codec_keys:
+    yield from _refusal(name, settings.temporal.decoded_codec_keys)
+    if settings.temporal.codec_active_key not in settings.temporal.codec_keys:
         yield f"{variable('temporal', 'codec_active_key')} is not one of the ids in {name}"
 
 
-def _codec_key(name: str, text: str) -> bytes:
+def _refusal(name: str, decode: Callable[[], object]) -> Iterator[str]:
+    try:
+        decode()
+    except ValueError as error:
+        yield f"{name}: {error}"
+
+
+def _key32(text: str, how: str) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)
     except binascii.Error:
         key = b""
     if len(key) != 32:  # noqa: PLR2004  AES-256
-        raise ValueError(f"key {name!r} is not base64 of 32 bytes (make one: labsetu codec-key new)")
+        raise ValueError(f"not base64 of 32 bytes ({how})")
     return key
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +14,7 @@ from domain.errors import LabError
 LOOPBACK = "127.0.0.1"
 _LISTEN = "0A"
 """TCP_LISTEN in the `st` column of /proc/net/tcp. Source: Linux, Documentation/networking/proc_net_tcp.rst, specs."""
-_FIRST_UNPRIVILEGED = 1024
+_FIRST_UNPRIVILEGED, _LAST = 1024, 65535
 
 
 class StackError(LabError):
@@ -52,7 +52,8 @@ class Ports:
     simulator_einvoice: int = 9502
     simulator_whatsapp: int = 9503
     simulator_sms: int = 9504
-    simulator_email: int = 9505
+    simulator_mailbox: int = 9505
+    simulator_smtp: int = 9525
     simulator_abdm: int = 9506
 
     @classmethod
@@ -65,10 +66,10 @@ class Ports:
         if not base:
             return cls()
         names = [field.name for field in fields(cls)]
-        if not _FIRST_UNPRIVILEGED <= base <= 65535 - len(names):
+        if not _FIRST_UNPRIVILEGED <= base <= _LAST - len(names):
             raise StackError(
                 f"LABSETU_PORT_BASE={base} is out of range",
-                action=f"Choose a number from {_FIRST_UNPRIVILEGED} to {65535 - len(names)}.",
+                action=f"Choose a number from {_FIRST_UNPRIVILEGED} to {_LAST - len(names)}.",
             )
         return cls(**{name: base + index for index, name in enumerate(names)})
 
@@ -81,15 +82,29 @@ class Ports:
                 return ports
 
 
-def base_from_environment() -> int:
-    """Return `LABSETU_PORT_BASE`, 0 when unset.
+_OWN_VARIABLES = {
+    "api": "LABSETU_API__PORT",
+    "hl7": "LABSETU_INSTRUMENTS__HL7_PORT",
+    "astm": "LABSETU_INSTRUMENTS__ASTM_PORT",
+}
+
+
+def ports_from_environment() -> Ports:
+    """Return the ports that `LABSETU_PORT_BASE` and the three ports' own variables ask for.
 
     Raises:
-        StackError: It is not a number.
+        StackError: One of them is not a port number.
     """
-    text = os.environ.get("LABSETU_PORT_BASE", "0") or "0"
-    if not text.isascii() or not text.isdigit():
-        raise StackError(f"LABSETU_PORT_BASE={text!r} is not a number", action="Set it to a port number, e.g. 20000.")
+    ports = Ports.planned(_number("LABSETU_PORT_BASE"))
+    return replace(ports, **{name: asked for name, variable in _OWN_VARIABLES.items() if (asked := _number(variable))})
+
+
+def _number(variable: str) -> int:
+    text = os.environ.get(variable, "") or "0"
+    if not text.isascii() or not text.isdigit() or int(text) > _LAST:
+        raise StackError(
+            f"{variable}={text!r} is not a port number", action=f"Set it to a number, e.g. {variable}=20000."
+        )
     return int(text)
 
 

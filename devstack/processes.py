@@ -156,7 +156,7 @@ def ensure_running(
     registry.keep(record)
     try:
         wait_ready(record, ready, deadline_s=60, log=spec.log)
-    except StackError:
+    except BaseException:  # also Ctrl-C: nothing half started may stay
         if started:
             stop(record, how=how)
             registry.forget(spec.name)
