@@ -53,20 +53,20 @@ _CODES: dict[FaultClass, str] = {
     FaultClass.STOP: "3095 3096",  # client or GSTIN disabled after many erroneous requests
     FaultClass.REAUTH: "1005",  # token expired, or the same user signed in elsewhere
     FaultClass.CREDENTIALS: (
-        "1006 1007 1008 1010 1011 1012 1013 1014 1015 1016 1017 1018 1019 1020 3000 3046 3053 3059 3069"
+        "1006 1007 1008 1010 1011 1012 1013 1014 1015 1016 1017 1018 1019 1020 3000 3046 3053 3059 3069 4025"
     ),
     FaultClass.CONFIG: "1004 2231 2300 3026 3098 5003",  # GSTIN not enabled or of the wrong type, header missing
-    FaultClass.DUPLICATE: "2150 2295 4026",  # 2295: registered at another portal
+    FaultClass.DUPLICATE: "2150 2295 4002 4026",  # 2295: registered at another portal
     FaultClass.ALREADY_DONE: ALREADY_CANCELLED,  # "Invoice is not active"
-    FaultClass.NOT_FOUND: "2148 2154 2296 3001",  # portals differ in which one they answer
+    FaultClass.NOT_FOUND: "2148 2154 2296 3001 4005 4007",  # portals differ in which one they answer
     FaultClass.FINAL: (
         "2143 2226 2230 2270 2278 2283 2284 2286 2287 2302 2304 2305 2306 "  # 2278: the number is burnt for the year
-        "4009 4010 4015 4037 4041 4043 4051 4053 4054 4055 4056 4057 4061"  # e-way bill
+        "4000 4003 4009 4010 4015 4037 4041 4043 4051 4053 4054 4055 4056 4057 4061"  # e-way bill
     ),
     FaultClass.SYNC_GSTIN: "3028 3029",  # portal's copy of the GSTIN master may be stale
     FaultClass.BACKOFF: "3108 _3109 4062",
     FaultClass.NOT_PROCESSED: "2146 2147",  # unable to create, unable to sign: nothing was registered
-    FaultClass.RETRY: "2139 2141 4001 5001 SYS_5001 GSPGSTDOWN GSPERR300",  # an unexpected failure anywhere inside
+    FaultClass.RETRY: "2139 2141 4001 4004 5001 SYS_5001 GSPGSTDOWN GSPERR300",  # an unexpected failure anywhere inside
 }
 _CLASS_OF = {code: fault_class for fault_class, codes in _CODES.items() for code in codes.split()}
 _GATEWAY_DOWN = ("GSPGSTDOWN", "GSPERR300", "Connection reset", "No route to host")

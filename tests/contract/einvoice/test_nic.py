@@ -9,7 +9,14 @@ import pytest
 from connectors.einvoice import EInvoiceConnector
 from connectors.einvoice.crypto import decrypt, decrypt_login, encrypt
 from domain.einvoice import CancelReason
-from domain.errors import AuthError, OutcomeUnknownError, RateLimitedError, RejectedError, UnavailableError
+from domain.errors import (
+    AuthError,
+    ConnectorError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RejectedError,
+    UnavailableError,
+)
 from tests.contract.einvoice.documents import LAB, invoice
 from tests.contract.einvoice.portal import Bench
 from tests.contract.suites import RecordingJournal
@@ -56,7 +63,7 @@ class NicWire:
 
 async def _error(name, answer, **options):
     wire = NicWire(answer, **options)
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(ConnectorError) as caught:
         await OPERATIONS[name][0](wire.connector)
     return caught.value
 

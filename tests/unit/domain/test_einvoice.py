@@ -22,9 +22,7 @@ def test_irn_hashes_gstin_year_type_and_number():
 
 
 def test_financial_year_changes_on_1_april():
-    last, first = (
-        precompute_irn("27AAPFU0939F1ZV", day, "INV", "A1") for day in (date(2026, 3, 31), date(2026, 4, 1))
-    )
+    last, first = (precompute_irn("27AAPFU0939F1ZV", day, "INV", "A1") for day in (date(2026, 3, 31), date(2026, 4, 1)))
     assert last != first
 
 

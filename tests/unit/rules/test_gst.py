@@ -54,9 +54,7 @@ def test_a_bill_becomes_these_documents(registered, taxable, exempt, kinds):
 
 
 def test_a_registered_buyer_may_get_one_document_for_both():
-    kinds = document_kinds(
-        buyer_registered=True, has_taxable=True, has_exempt=True, mixed=MixedSupply.ONE_TAX_INVOICE
-    )
+    kinds = document_kinds(buyer_registered=True, has_taxable=True, has_exempt=True, mixed=MixedSupply.ONE_TAX_INVOICE)
     assert kinds == (INV,)
 
 
