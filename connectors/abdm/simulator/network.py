@@ -5,6 +5,7 @@ No HTTP in here. Times come from the clock it is given; waits are settings, so t
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import uuid
@@ -178,11 +179,11 @@ class Network:
         self.refusals: list[str] = []
         self._link_secret = secrets.token_hex(32)
         self._stranger: rsa.RSAPrivateKey | None = None
-        self.rotate_keys()
+        self._keys = _first_keys()
 
     def rotate_keys(self) -> None:
         """Start signing with new keys, as the gateway does now and then."""
-        self._keys = {f"sim-{uuid.uuid4().hex[:8]}": (algorithm, _new_key()) for algorithm in ("RS256", "RS512")}
+        self._keys = _fresh_keys()
 
     def key_set(self) -> dict[str, object]:
         """Return the public keys as a JSON Web Key Set, both algorithms."""
@@ -262,3 +263,13 @@ def stamp(moment: datetime) -> str:
 
 def _new_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _fresh_keys() -> dict[str, tuple[str, rsa.RSAPrivateKey]]:
+    return {f"sim-{uuid.uuid4().hex[:8]}": (algorithm, _new_key()) for algorithm in ("RS256", "RS512")}
+
+
+@functools.cache
+def _first_keys() -> dict[str, tuple[str, rsa.RSAPrivateKey]]:
+    """Return the keys every simulator of this process starts with: making some takes a good part of a second."""
+    return _fresh_keys()
