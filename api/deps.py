@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
@@ -44,26 +45,40 @@ class CommandGateway(Protocol):
 class Documents(Protocol):
     """Object storage as far as the API reads it; `connectors.files` is the real one. Calls block: run in a thread."""
 
-    def get(self, key: str, version_id: str) -> bytes:
-        """Return an object's bytes."""
+    def get(self, key: str, version_id: str = "", *, sha256: str = "") -> bytes:
+        """Return an object's bytes, refused where their digest is another one."""
 
-    def presign_get(self, key: str, expires: Any, filename: str) -> str:
+    def presign_get(self, key: str, expires: timedelta = ..., filename: str = ..., version_id: str = "") -> str:
         """Return an expiring link."""
 
 
 @dataclass(frozen=True)
-class Webhook:
-    """How a partner's webhook is proved and read. A partner that is not configured has none.
+class Delivery:
+    """A webhook as it arrived.
 
     Attributes:
-        verify: Raises AuthError when the bytes are not the partner's.
-        parse: Returns its events; raises MessageError.
-        challenge: The verify token of a subscription handshake, or "".
+        headers: Names in lower case.
+        url: The public address it was posted to, with its query, as the partner knows it.
     """
 
-    verify: Callable[[bytes, Mapping[str, str]], None]
-    parse: Callable[[bytes, Mapping[str, str]], list[PartnerEvent]]
-    challenge: str = field(default="", repr=False)
+    body: bytes
+    headers: Mapping[str, str]
+    url: str
+
+
+@dataclass(frozen=True)
+class Door:
+    """How a partner's deliveries are proved and read. A partner that is not configured has no door.
+
+    Attributes:
+        verify: Raises AuthError when the delivery is not the partner's, another ConnectorError when it cannot tell.
+        parse: Returns its events; raises MessageError.
+        handshake: Answers a subscription handshake from its query, for partners that have one.
+    """
+
+    verify: Callable[[Delivery], Awaitable[None]]
+    parse: Callable[[Delivery], list[PartnerEvent]]
+    handshake: Callable[[Mapping[str, str]], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,10 @@ class Resources:
     """Everything the API process holds open.
 
     Attributes:
-        webhooks: By source: `razorpay`, `whatsapp`, `sms`, `abdm`.
-        checks: Other dependencies that `/health/ready` asks, by name; each raises or returns False when it is away.
+        codec: Opens workflow payloads for the Temporal UI.
+        link_keys: Verify patients' report links.
+        doors: By source: `razorpay`, `whatsapp`, `sms`, `abdm`.
+        checks: Further dependencies that `/health/ready` asks, by name.
     """
 
     config: ApiConfig
@@ -80,10 +97,11 @@ class Resources:
     gateway: CommandGateway
     documents: Documents
     codec: PayloadCodec | None
+    link_keys: tuple[bytes, ...] = field(repr=False)
     passwords: Passwords
     tokens: AccessTokens
-    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
-    checks: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    doors: Mapping[str, Door] = field(default_factory=dict)
+    checks: Mapping[str, Callable[[], Awaitable[bool]]] = field(default_factory=dict)
 
     @property
     def authenticator(self) -> Authenticator:

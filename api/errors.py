@@ -176,8 +176,10 @@ async def on_invalid_request(request: Request, error: Exception) -> JSONResponse
 
 
 def _words(finding: Any) -> str:
-    """Return pydantic's rule, not its message: custom messages may quote the value."""
+    """Return pydantic's rule, not its message, which may quote the value; our validators' messages are constants."""
     bounds = finding.get("ctx") or {}
+    if finding["type"] == "value_error":
+        return str(bounds.get("error", "wrong"))[:200]
     known = {
         key: value
         for key, value in bounds.items()

@@ -139,6 +139,10 @@ class Principal:
         """Tell whether the caller also holds `permission` at a branch."""
         return branch_id in branches_with(self.signed_in, permission)
 
+    def reach(self, permission: Permission) -> frozenset[str]:
+        """Return the codes of the branches where the caller holds `permission`."""
+        return frozenset(self.signed_in.branch_codes[branch] for branch in branches_with(self.signed_in, permission))
+
     def branch_id(self, code: str) -> UUID:
         """Return the id of a branch in which the route's permission holds.
 

@@ -23,6 +23,7 @@ _COLUMNS = (
 _IN_FORCE = text(f"select {_COLUMNS} where r.order_id = :order_id and r.state = 'issued' order by r.version desc")
 _BY_ID = text(f"select {_COLUMNS} where r.id = :id")
 _BY_TOKEN = text(f"select {_COLUMNS} where r.check_token = :token")
+_NEWEST = text("select coalesce(max(version), 0) from reports where order_id = :order_id")
 
 
 class ReportRow(ReadRow):
@@ -69,3 +70,9 @@ async def report_by_id(session: AsyncSession, report_id: UUID) -> ReportRow | No
 async def report_by_check_token(session: AsyncSession, token: str) -> ReportRow | None:
     """Return the version whose QR code carries the token, or None."""
     return await row_of(session, ReportRow, _BY_TOKEN, token=token)
+
+
+async def newest_version(session: AsyncSession, order_id: UUID) -> int:
+    """Return the number of an order's newest report version, 0 without one."""
+    result = await session.execute(_NEWEST, {"order_id": order_id})
+    return int(result.scalar_one())

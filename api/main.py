@@ -1,0 +1,99 @@
+"""The HTTP application: routers, walls, error handlers, and what is open while it runs.
+
+labsetu api          starts it under uvicorn (`api/server.py`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from opentelemetry import trace
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+from api import codec, connectors_http, operations, public
+from api.config import ApiConfig
+from api.deps import Resources
+from api.errors import Problem, add_error_handlers
+from api.limits import BodyGuard
+from api.middleware import RequestScope
+from api.opening import config_of, open_api_resources
+from api.staff import (
+    admin,
+    auth,
+    billing,
+    catalogue,
+    commands,
+    exchange,
+    messages,
+    orders,
+    patients,
+    results,
+    samples,
+    worklists,
+)
+from api.webhooks import abdm, razorpay, sms, whatsapp
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+OpenResources = Callable[[], AbstractAsyncContextManager[Resources]]
+
+STAFF = (
+    auth.router, patients.router, catalogue.router, orders.router, samples.router, results.router, billing.router,
+    worklists.router, commands.router, messages.router, exchange.router, admin.router,
+)  # fmt: skip
+OUTSIDE = (
+    razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,
+    operations.router,
+)  # fmt: skip
+ROUTERS: tuple[APIRouter, ...] = (*STAFF, *OUTSIDE)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application of a process with these settings; nothing is opened before it starts."""
+    return build_app(config_of(settings), lambda: open_api_resources(settings))
+
+
+def build_app(config: ApiConfig, open_resources: OpenResources) -> FastAPI:
+    """Return the application around resources that `open_resources` opens when it starts and closes when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources() as resources:
+            app.state.resources = resources
+            yield
+
+    app = FastAPI(
+        title="LabSetu",
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/openapi.json" if config.has_docs else None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    add_error_handlers(app)
+    app.add_middleware(BodyGuard, config=config)
+    app.add_middleware(RequestScope)
+    # a description that names its problem answers, though no route returns the model itself
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    # records nothing until a tracer provider is set; health checks and scrapes are noise
+    FastAPIInstrumentor.instrument_app(
+        app, tracer_provider=trace.get_tracer_provider(), excluded_urls="health/.*,metrics"
+    )
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema()
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,1 @@
+"""What partners post: proved, stored, acknowledged; nothing else happens here."""
