@@ -6,7 +6,6 @@ Source: NIC e-invoice API, "Authentication" v1.04; "Generate", "Get" and "Cancel
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -92,7 +91,7 @@ class NicSurface:
             raise RefusalError(refused("5003"))
         try:
             login = decrypt_login(self.portal.login_key.private, str(sealed))
-        except (ValueError, binascii.Error):
+        except ValueError:
             raise RefusalError(refused("1020")) from None
         if not isinstance(login, dict):
             raise RefusalError(refused("1020"))
@@ -108,7 +107,7 @@ class NicSurface:
             raise RefusalError(refused("1015"))
         try:
             app_key = base64.b64decode(str(login.get("AppKey")), validate=True)
-        except binascii.Error:
+        except ValueError:
             app_key = b""
         if len(app_key) != KEY_BYTES:
             raise RefusalError(refused("1016"))
