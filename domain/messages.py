@@ -58,7 +58,7 @@ class SignalName(StrEnum):
 
 Reason = Annotated[str, Field(min_length=3, max_length=500)]
 Accession = Annotated[str, Field(pattern=r"^\d{12}$")]
-TestCode = Annotated[str, Field(pattern=r"^[A-Z0-9_-]{2,20}$")]
+TestCode = Annotated[str, Field(pattern=r"^[A-Z0-9_%-]{1,20}$")]
 
 
 class Payload(BaseModel):
@@ -258,6 +258,12 @@ class InvoiceRef(Envelope):
     """Names an invoice."""
 
     invoice_no: str
+
+
+class OrderInvoice(InvoiceRef):
+    """Names an invoice and its order."""
+
+    order_no: str
 
 
 class OrderInput(Envelope):
