@@ -82,3 +82,8 @@ def record_push_workflow_id(report_id: str) -> str:
 def transfer_workflow_id(transaction_id: str) -> str:
     """Return the id of the HealthInfoTransfer workflow of one ABDM health-information request."""
     return f"abdm-hi:{transaction_id}"
+
+
+def consent_workflow_id(consent_id: str, status: str) -> str:
+    """Return the id of the ConsentNotice workflow of one consent's change to `status`."""
+    return f"abdm-consent:{consent_id}:{status}"

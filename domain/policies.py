@@ -102,10 +102,12 @@ class RecordPushPolicy(Policy):
     Attributes:
         callback_within: How long the gateway may take to call back before the step is repeated.
         tries: Repeats before the step asks for a person.
+        notice_repeats: Waits before a notice is repeated that overtook its own link.
     """
 
     callback_within: timedelta = timedelta(seconds=60)
     tries: int = 5
+    notice_repeats: tuple[timedelta, ...] = (timedelta(seconds=5), timedelta(seconds=15), timedelta(seconds=60))
     partner: PartnerPolicy = PartnerPolicy()
 
 

@@ -252,7 +252,8 @@ class Dispatcher:
                 return PartnerEventState.IGNORED, route.workflow_id, error.message
             return PartnerEventState.DELIVERED, route.workflow_id, ""
         if isinstance(route, Start):
-            await self.gateway.start(route.kind, route.workflow_id, route.argument, summary=route.summary)
+            argument = route.argument(self.gateway.lab, self.gateway.policies)
+            await self.gateway.start(route.kind, route.workflow_id, argument, summary=route.summary)
             return PartnerEventState.DELIVERED, route.workflow_id, ""
         return PartnerEventState.RECEIVED, "", route.why
 

@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain import ids
 from domain.messages import PartnerEventRef, SignalName, WorkflowType
+from domain.policies import LabPolicies
 from store.tables.billing import Invoice, PaymentLinkRow, RefundRow
 from store.tables.exchange import PartnerEventRow
 
@@ -30,11 +31,15 @@ class Signal:
 
 @dataclass(frozen=True)
 class Start:
-    """Start a workflow for the event."""
+    """Start a workflow for the event.
+
+    Attributes:
+        argument: Makes its input from the lab's code and policies.
+    """
 
     workflow_id: str
     kind: WorkflowType
-    argument: BaseModel
+    argument: Callable[[str, LabPolicies], BaseModel]
     summary: str
 
 
@@ -59,7 +64,9 @@ Router = Callable[[AsyncSession, PartnerEventRow], Awaitable[Route]]
 
 def event_ref(row: PartnerEventRow) -> PartnerEventRef:
     """Return what a workflow is told of an event."""
-    return PartnerEventRef(event_row_id=str(row.id), source=row.source, kind=row.kind, entity_id=row.entity_id)
+    return PartnerEventRef(
+        event_row_id=str(row.id), source=row.source, kind=row.kind, entity_id=row.entity_id, reference=row.reference
+    )
 
 
 async def route_payment_event(session: AsyncSession, row: PartnerEventRow) -> Route:

@@ -59,7 +59,10 @@ class StepResult(Generic[Result]):
 
 
 class PartnerSteps:
-    """The partner steps of one run, and what waits for a person among them."""
+    """The partner steps of one run, and what waits for a person among them.
+
+    A run that belongs to no order (order number "") shows its attention as search attribute only.
+    """
 
     def __init__(self, workflow_type: str, order_no: str) -> None:
         self._workflow_type = workflow_type
@@ -186,6 +189,8 @@ class PartnerSteps:
     async def _show(self, step: str, code: str, *, is_raised: bool) -> None:
         attention = sorted(f"{name}:{why}" for name, why in self._waiting.items())
         workflow.upsert_search_attributes([search_attributes.ATTENTION.value_set(attention)])
+        if not self._order_no:
+            return
         await workflow.execute_activity_method(
             OrderActivities.show_attention,
             AttentionChange(

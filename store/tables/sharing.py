@@ -21,13 +21,13 @@ class Notification(Row, table=True):
 
     order_id: UUID = Field(foreign_key="orders.id", index=True)
     purpose_key: str
-    """What it is about, e.g. `report:<report id>`: one message per purpose and channel."""
+    """What it is about, e.g. `report:<report id>:<round>`: one message per purpose and channel."""
     template: str
     channel: str
     language: str
     provider_id: str = Field(default="", index=True)
     state: str = "queued"
-    """`queued`, `unknown`, or a `domain.messaging.DeliveryState`."""
+    """`queued`, `sending`, `unknown`, or a `domain.messaging.DeliveryState`."""
     error_code: str = ""
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
@@ -54,6 +54,7 @@ class AbdmExchange(Row, table=True):
     workflow_id: str
     answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error_code: str = ""
+    """Empty for a success, else `<domain.health_records.AnswerOutcome>:<code>`."""
 
 
 class CareContextRow(Row, table=True):
