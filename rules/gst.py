@@ -226,8 +226,3 @@ def must_report_by_law(policy: GstPolicy) -> bool:
     Source: notification 10/2023-CT: above 5 crore in any financial year from 2017-18, since 1 August 2023.
     """
     return policy.turnover in _E_INVOICE_BANDS
-
-
-def is_bound_to_thirty_days(policy: GstPolicy) -> bool:
-    """Return whether the 30-day limit applies: turnover of 10 crore and more."""
-    return policy.turnover in _THIRTY_DAY_BANDS

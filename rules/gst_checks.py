@@ -27,7 +27,7 @@ from domain.einvoice import (
     is_gstin_shaped,
 )
 from domain.gst_masters import FOREIGN_PIN, OTHER_COUNTRIES, STATES, UNIT_CODES, gst_rates, is_pin_of_state
-from rules.gst import Finding, is_bound_to_thirty_days, is_document_number, must_report_by_law, reporting_deadline
+from rules.gst import Finding, is_document_number, must_report_by_law, reporting_deadline
 from rules.gst_tax import is_interstate
 
 EARLIEST_DOCUMENT_DATE = date(2025, 4, 1)
@@ -77,7 +77,7 @@ def _number_and_dates(document: TaxDocument, today: date, policy: GstPolicy) -> 
     if day.year > LAST_DOCUMENT_YEAR:
         yield Finding("5002", "document_date", f"The published schema ends with the year {LAST_DOCUMENT_YEAR}.")
     deadline = reporting_deadline(day, policy)
-    if deadline is not None and today > deadline and is_bound_to_thirty_days(policy):
+    if deadline is not None and today > deadline:
         yield Finding("2305", "document_date", f"It had to be reported by {deadline:%d/%m/%Y} (30 days).")
     if document.preceding_document_no and not is_document_number(document.preceding_document_no):
         yield Finding("5002", "preceding_document_no", "The number of the corrected invoice is malformed.")

@@ -22,6 +22,7 @@ from domain.einvoice import (
     TaxLine,
 )
 from domain.errors import RuleError
+from rules.gst import MixedSupply, document_kinds
 
 _WITHOUT_PAYMENT = frozenset({SupplyType.SEZ_WITHOUT_PAYMENT, SupplyType.EXPORT_WITHOUT_PAYMENT})
 _PAISE_IN_RUPEE = 100
@@ -126,17 +127,26 @@ def _gross_paise(supply: Supply, serial: int) -> int:
     return gross
 
 
-def split_supplies(supplies: Sequence[Supply], kind: DocumentKind, *, alone: bool) -> list[Supply]:
-    """Return the supplies that belong on the document of `kind`.
+def split_bill(
+    supplies: Sequence[Supply], *, buyer_registered: bool, mixed: MixedSupply = MixedSupply.TWO_DOCUMENTS
+) -> list[tuple[DocumentKind, list[Supply]]]:
+    """Return the documents that a bill becomes with what goes on each, the taxable one first; order is kept.
 
-    Args:
-        supplies: Of the whole bill.
-        kind: One of the kinds that `rules.gst.document_kinds` gave for the bill.
-        alone: True when that was the only kind: the document carries everything.
+    Raises:
+        RuleError: The bill has no line.
     """
-    if alone:
-        return list(supplies)
-    return [supply for supply in supplies if supply.is_exempt == (kind is DocumentKind.BILL_OF_SUPPLY)]
+    kinds = document_kinds(
+        buyer_registered=buyer_registered,
+        has_taxable=any(not supply.is_exempt for supply in supplies),
+        has_exempt=any(supply.is_exempt for supply in supplies),
+        mixed=mixed,
+    )
+    if len(kinds) == 1:
+        return [(kinds[0], list(supplies))]
+    return [
+        (kind, [supply for supply in supplies if supply.is_exempt == (kind is DocumentKind.BILL_OF_SUPPLY)])
+        for kind in kinds
+    ]
 
 
 def build_document(

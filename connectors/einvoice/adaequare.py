@@ -126,7 +126,7 @@ class AdaequareDialect:
         request_id = request.headers["requestid"]
         if not envelope.success:
             # A refusal carries its notes in `result`, a success in `info`
-            return Answer(None, faults_from_message(envelope.message), notes_from(envelope.result), request_id)
+            return Answer(None, faults_from_message(envelope.message or ""), notes_from(envelope.result), request_id)
         if not isinstance(envelope.result, dict):
             raise unreadable("no result", operation=operation, safe_to_repeat=safe_to_repeat)
         return Answer(envelope.result, (), notes_from(envelope.info), request_id)

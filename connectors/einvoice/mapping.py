@@ -172,8 +172,8 @@ def record_from_wire(registration: Registration) -> IrnRecord:
         irn=registration.Irn,
         ack_no=str(registration.AckNo),
         ack_at=instant_from_wire(registration.AckDt),
-        signed_invoice=registration.SignedInvoice,
-        signed_qr=registration.SignedQRCode,
+        signed_invoice=registration.SignedInvoice or "",
+        signed_qr=registration.SignedQRCode or "",
         state=_state_from_wire(registration.Status),
         cancelled_at=cancelled_at,
     )

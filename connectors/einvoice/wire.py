@@ -16,7 +16,7 @@ HEADER_TEXT = r"^[\x21-\x7e]+$"
 """What may travel in a header."""
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
-"""A JSON number; 15 digits fit a float exactly, the schema allows 14 before and 2 after the point in theory only."""
+"""A JSON number. Up to 15 digits, a float writes the very decimal that went in: rupees to a trillion, with paise."""
 
 
 class _Outbound(BaseModel):
@@ -144,8 +144,8 @@ class Registration(_Inbound):
     AckNo: int
     AckDt: str = Field(max_length=40)
     Irn: str = Field(pattern=r"^[0-9a-f]{64}$")
-    SignedInvoice: str = ""
-    SignedQRCode: str = ""
+    SignedInvoice: str | None = None
+    SignedQRCode: str | None = None
     Status: str = "ACT"
     CancelDate: str | None = None
 
@@ -169,7 +169,7 @@ class AdaequareEnvelope(_Inbound):
     """Around every answer of Adaequare; `success` may be the string "false"."""
 
     success: bool
-    message: str = ""
+    message: str | None = None
     result: object = None
     info: object = None
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from domain.einvoice import DocumentKind, SupplyType
 from domain.errors import RuleError
-from rules.gst_tax import Supply, credit_note, is_interstate, split_supplies, taxed_lines
+from rules.gst import MixedSupply
+from rules.gst_tax import Supply, credit_note, is_interstate, split_bill, taxed_lines
 from tests.contract.einvoice.documents import (
     ABROAD,
     CBC,
@@ -99,11 +100,43 @@ def test_supplies_must_fit_the_document(kind, buyer, supplies):
     assert caught.value.code == "DOCUMENT_KIND_INVALID"
 
 
+SUPPLIES = st.lists(
+    st.builds(
+        Supply,
+        st.just("thing"),
+        st.just("998113"),
+        st.integers(0, 10_000_000),
+        st.sampled_from([Decimal(rate) for rate in ("0", "0.25", "5", "12", "18", "40")]),
+        st.booleans(),
+        st.decimals("0.001", "99", places=3),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
 def test_a_mixed_bill_splits_by_taxability():
     bill = [CBC, TRAINING, CBC]
-    assert split_supplies(bill, DocumentKind.TAX_INVOICE, alone=False) == [TRAINING]
-    assert split_supplies(bill, DocumentKind.BILL_OF_SUPPLY, alone=False) == [CBC, CBC]
-    assert split_supplies(bill, DocumentKind.INVOICE_CUM_BILL_OF_SUPPLY, alone=True) == bill
+    assert split_bill(bill, buyer_registered=True) == [
+        (DocumentKind.TAX_INVOICE, [TRAINING]),
+        (DocumentKind.BILL_OF_SUPPLY, [CBC, CBC]),
+    ]
+    assert split_bill(bill, buyer_registered=False) == [(DocumentKind.INVOICE_CUM_BILL_OF_SUPPLY, bill)]
+    assert split_bill(bill, buyer_registered=True, mixed=MixedSupply.ONE_TAX_INVOICE) == [
+        (DocumentKind.TAX_INVOICE, bill)
+    ]
+    assert split_bill([CBC], buyer_registered=True) == [(DocumentKind.BILL_OF_SUPPLY, [CBC])]
+    with pytest.raises(RuleError):
+        split_bill([], buyer_registered=True)
+
+
+@given(SUPPLIES, st.booleans(), st.sampled_from(MixedSupply))
+def test_splitting_loses_no_paisa(supplies, registered, mixed):
+    parts = split_bill(supplies, buyer_registered=registered, mixed=mixed)
+    lines = [taxed_lines(part, interstate=False) for _, part in parts]
+    whole = sum(line.taxable_paise for line in taxed_lines(supplies, interstate=False))
+    assert sum(len(part) for _, part in parts) == len(supplies)
+    assert sum(line.taxable_paise for part in lines for line in part) == whole
 
 
 @pytest.mark.parametrize(
@@ -125,21 +158,6 @@ def test_impossible_lines_are_refused(changes):
 def test_a_full_discount_is_possible():
     (line,) = taxed_lines([replace(TRAINING, discount_paise=4_999_99)], interstate=False)
     assert (line.taxable_paise, line.total_paise, line.gross_paise) == (0, 0, 4_999_99)
-
-
-SUPPLIES = st.lists(
-    st.builds(
-        Supply,
-        st.just("thing"),
-        st.just("998113"),
-        st.integers(0, 10_000_000),
-        st.sampled_from([Decimal(rate) for rate in ("0", "0.25", "5", "12", "18", "40")]),
-        st.booleans(),
-        st.decimals("0.001", "99", places=3),
-    ),
-    min_size=1,
-    max_size=40,
-)
 
 
 @given(SUPPLIES, st.booleans())

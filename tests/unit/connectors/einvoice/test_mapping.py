@@ -83,6 +83,11 @@ def test_status_words(status, state):
     assert record_from_wire(Registration.model_validate(ANSWER | {"Status": status})).state is state
 
 
+def test_missing_signatures_are_empty():
+    record = record_from_wire(Registration.model_validate(ANSWER | {"SignedInvoice": None}))
+    assert (record.signed_invoice, record.signed_qr) == ("", "")
+
+
 def test_times_are_ist():
     record = record_from_wire(Registration.model_validate(ANSWER))
     assert record.ack_at == datetime(2026, 11, 20, 10, 35, 30, tzinfo=UTC)
