@@ -249,7 +249,7 @@ class HaematologyAnalyzerSimulator(AnalyzerSimulator):
         times: list[Hl7Field] = [now, now]
         segments = [
             build_segment("MSH", [*head, *[""] * 5, "UNICODE"]),
-            build_segment("PID", ["1", "", patient]),
+            build_segment("PID", ["1", "", patient, "", ("", "")]),
             build_segment("PV1", ["1"]),
             build_segment("OBR", ["1", "", sample, service, "", *times, *[""] * 16, "HM", *[""] * 7, "Simulator"]),
         ]

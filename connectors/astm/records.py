@@ -80,6 +80,7 @@ class RecordAssembler:
         messages: list[bytes] = []
         kind = record.lstrip(b"\n ")[:2].upper()
         if not kind:
+            self._size -= len(record) + 1
             return messages
         if kind[:1] == b"H" and not kind[1:].isalnum() and self._records:
             messages.append(self._close())
@@ -93,7 +94,7 @@ class RecordAssembler:
         if self._first_closed is None:
             self._first_closed = self._records
         self._records = []
-        self._size = max(self._size - len(message), 0)
+        self._size -= len(message)
         return message
 
 

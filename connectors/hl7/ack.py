@@ -24,6 +24,8 @@ from domain.observations import StoreOutcome
 
 _CONDITIONS = frozenset({b"AL", b"NE", b"ER", b"SU"})
 _RESPONSE = re.compile(rb"[\r\n]MSA")
+_MARKS = re.compile(rb"[!-/:-@\[-`{-~]{1,5}")
+"""Characters fit to be delimiters: ASCII punctuation."""
 _LONGEST_ECHO = 250
 """Bytes of a field that are echoed at most; MSH-10 is at most 199 characters in the newest versions."""
 _CONTROL_ID_LENGTH = 20
@@ -65,11 +67,11 @@ class _Header:
 def _header_of(raw: bytes) -> _Header | None:
     line = re.split(rb"[\r\n]", raw.lstrip(b"\x0b \r\n\xef\xbb\xbf")[:4000], maxsplit=1)[0]
     mark = line[3:4]
-    if line[:3].upper() != b"MSH" or not mark or mark.isalnum() or mark.isspace():
+    if line[:3].upper() != b"MSH" or not _MARKS.fullmatch(mark):
         return None
     fields = tuple(line.split(mark))
     encoding = fields[1] if len(fields) > 1 else b""
-    if encoding[:1].isalnum() or not encoding:
+    if not _MARKS.fullmatch(encoding):
         encoding = b"^~\\&"
     return _Header(fields, mark, encoding)
 

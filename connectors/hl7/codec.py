@@ -154,15 +154,19 @@ def delimiters_of(header: str) -> Delimiters:
         MessageError: There is no field delimiter.
     """
     field_mark = header[3:4]
-    if not field_mark or field_mark.isalnum() or field_mark.isspace():
+    if not _is_mark(field_mark):
         raise MessageError("MSH declares no field delimiter")
     declared = header[4:].split(field_mark, 1)[0][:4]
     marks: list[str] = []
     for mark in declared:
-        usable = not mark.isalnum() and not mark.isspace() and mark not in marks
-        marks.append(mark if usable else "")
+        marks.append(mark if _is_mark(mark) and mark not in marks else "")
     component, repetition, escape, subcomponent = [*marks, "", "", "", ""][:4]
     return Delimiters(field_mark, component, repetition, escape, subcomponent)
+
+
+def _is_mark(character: str) -> bool:
+    """Delimiters are ASCII punctuation."""
+    return "!" <= character <= "~" and not character.isalnum()
 
 
 def parse_message(raw: bytes, charset: str = "auto") -> Hl7Message:
@@ -215,14 +219,14 @@ def unescape(text: str, delimiters: Delimiters) -> str:
     position = 0
     while True:
         start = text.find(mark, position)
-        end = text.find(mark, start + 1, start + _LONGEST_ESCAPE) if start >= 0 else -1
-        if end < 0:
+        if start < 0:
             written.append(text[position:])
             return "".join(written)
-        resolved = _resolve(text[start + 1 : end], delimiters)
+        end = text.find(mark, start + 1, start + _LONGEST_ESCAPE)
+        resolved = _resolve(text[start + 1 : end], delimiters) if end >= 0 else None
         if resolved is None:
-            written.append(text[position:end])
-            position = end
+            position, start = start + 1, position
+            written.append(text[start:position])
         else:
             written.append(text[position:start] + resolved)
             position = end + 1

@@ -78,6 +78,8 @@ class _Reader:
 
     def take(self, segment: Segment) -> None:
         """Take the next segment."""
+        if segment.name != "NTE":
+            self._note_target = segment.name
         match segment.name:
             case "PID":
                 self._end_group()
@@ -98,8 +100,6 @@ class _Reader:
                 self._take_row(segment)
             case "NTE":
                 self._take_note(segment)
-        if segment.name != "NTE":
-            self._note_target = segment.name
 
     def specimens(self) -> tuple[SpecimenReport, ...]:
         """Return what was read, one report per specimen in the order of the message."""

@@ -92,12 +92,12 @@ def _findings(message: Hl7Message) -> tuple[str, ...]:
     try:
         parsed = parse_with_hl7apy(text, find_groups=True)
         report = _validate(parsed)
+        kept = len(re.findall(r"(?m)^[A-Z][A-Z0-9]{2}", parsed.to_er7().replace("\r", "\n")))
     except HL7apyException as error:
         return (f"{type(error).__name__}: {_without_contents(str(error))}",)
     except (IndexError, KeyError, ValueError, AttributeError) as error:
         # hl7apy meets unknown message types and odd data types with whatever Python raises
         return (f"hl7apy cannot read it: {type(error).__name__}",)
-    kept = len(re.findall(r"(?m)^[A-Z][A-Z0-9]{2}", parsed.to_er7().replace("\r", "\n")))
     lost = (
         [f"{len(message.segments) - kept} segments are unknown to the version"] if kept < len(message.segments) else []
     )

@@ -1,0 +1,106 @@
+import string
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from connectors.astm.codec import (
+    DEFAULT_DELIMITERS,
+    Delimiters,
+    build_message,
+    delimiters_of,
+    escape,
+    parse_records,
+    unescape,
+)
+from domain.errors import MessageError
+
+MARKS = st.lists(st.sampled_from(sorted(set(string.punctuation))), min_size=4, max_size=4, unique=True).map(
+    lambda marks: Delimiters(*marks)
+)
+TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\x85"), max_size=20)
+
+
+@given(TEXT, MARKS)
+def test_unescape_undoes_escape(text, marks):
+    assert unescape(escape(text, marks), marks) == text
+
+
+@given(
+    MARKS, st.lists(st.lists(st.lists(TEXT, min_size=1, max_size=3), min_size=1, max_size=3), min_size=1, max_size=4)
+)
+def test_reading_undoes_writing_with_any_delimiters(marks, fields):
+    assume(all(any(part.strip() for part in repetition) for field in fields for repetition in field))
+    written = build_message([["H", "", ""], ["R", *[[tuple(part) for part in field] for field in fields]]], marks)
+    header, result = parse_records(written.decode("latin-1"))
+    assert header.kind == "H"
+    assert delimiters_of(written.decode("latin-1").split("\r")[0]) == marks
+    for number, field in enumerate(fields, start=2):
+        if number == 2 and len(field) > 1:
+            continue  # field 2 of any record has no repetitions for this reader: in H it holds the delimiters
+        for component in range(1, 4):
+            expected = [repetition[component - 1] if component <= len(repetition) else "" for repetition in field]
+            assert list(result.values(number, component)) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("H|\\^&|||A", DEFAULT_DELIMITERS),
+        ("H|`^&|||A", Delimiters("|", "`", "^", "&")),
+        ("H|@^\\|||A", Delimiters("|", "@", "^", "\\")),
+        ("H|\\\\^&|||A", DEFAULT_DELIMITERS),
+        ("H;^&;;;A", Delimiters(";", "^", "&", "")),
+        ("H|||||||", DEFAULT_DELIMITERS),
+        ("H", DEFAULT_DELIMITERS),
+        ("H|\\^&", DEFAULT_DELIMITERS),
+        ("HELLO", DEFAULT_DELIMITERS),
+    ],
+)
+def test_delimiters_come_from_the_header(header, expected):
+    assert delimiters_of(header) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "decoded"),
+    [
+        ("a&F&b", "a|b"),
+        ("a&S&b&R&c&E&d", "a^b\\c&d"),
+        ("&H&bold&N&", "bold"),
+        ("&X0D0A&", "\r\n"),
+        ("&Zlocal&x", "x"),
+        ("R&D", "R&D"),
+        ("a&unknown&b", "a&unknown&b"),
+        ("&Xzz&", "&Xzz&"),
+    ],
+)
+def test_escapes(raw, decoded):
+    assert unescape(raw, DEFAULT_DELIMITERS) == decoded
+
+
+def test_two_headers_may_declare_different_delimiters():
+    records = parse_records("H|\\^&\rR|1|^^^A\rH|`@&\rR|1|@@@B")
+    assert [records[1].value(3, 4), records[3].value(3, 4)] == ["A", "B"]
+
+
+def test_lines_that_are_no_records_have_no_kind():
+    assert [record.kind for record in parse_records("# comment\rHost\rX|1\r r|1\r\r\n")] == ["", "", "", "R"]
+
+
+def test_bounds():
+    with pytest.raises(MessageError, match="records"):
+        parse_records("R|1\r" * 20_001)
+    (record,) = parse_records("O|1|x||" + "\\".join(["^^^A"] * 20_001))
+    with pytest.raises(MessageError, match="repeats"):
+        record.values(5)
+
+
+@given(st.binary(max_size=300))
+def test_any_text_is_read(raw):
+    for record in parse_records(raw.decode("latin-1")):
+        record.values(3, 4)
+        record.components(4)
+
+
+def test_what_the_charset_lacks_becomes_a_question_mark():
+    assert build_message([["C", "1", "I", "10 µL ₹"]]) == b"C|1|I|10 \xb5L ?\r"

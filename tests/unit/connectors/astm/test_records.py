@@ -1,0 +1,88 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.astm.framing import frames_of
+from connectors.astm.records import RecordAssembler, split_http_body, split_messages, unframe
+from domain.errors import FrameError
+
+MESSAGE = b"H|\\^&\rP|1\rR|1|^^^GLU|5\rL|1|N\r"
+
+
+def test_records_end_with_cr_wherever_the_frames_are_cut():
+    assembler = RecordAssembler()
+    assert assembler.add(MESSAGE[:8], is_last=False) == []
+    assert assembler.add(MESSAGE[8:], is_last=True) == [MESSAGE]
+    assert assembler.size == 0
+
+
+def test_a_frame_as_long_as_frames_can_be_does_not_end_its_record():
+    assembler = RecordAssembler()
+    assembler.add(b"M|1|" + b"x" * 236, is_last=True)
+    assert not assembler.add(b"y\r", is_last=True)
+    assert assembler.drain() == b"M|1|" + b"x" * 236 + b"y\r"
+
+
+def test_h_without_l_before_it_starts_a_new_message():
+    two = b"H|\\^&\rR|1|a|1\rH|\\^&\rR|1|b|2\rL|1\r"
+    assert split_messages(two) == [b"H|\\^&\rR|1|a|1\r", b"H|\\^&\rR|1|b|2\rL|1\r"]
+
+
+def test_records_that_only_begin_like_h_or_l_are_no_ends():
+    assert split_messages(b"HELLO|1\rLIS|2\rR|1\r") == [b"HELLO|1\rLIS|2\rR|1\r"]
+    assert split_messages(b"h|\\^&\rl|1\rL\r") == [b"h|\\^&\rl|1\r", b"L\r"]
+
+
+def test_undo_takes_the_last_frame_back():
+    assembler = RecordAssembler()
+    assembler.add(b"H|\\^&\rR|1|a", is_last=False)
+    size = assembler.size
+    assert assembler.add(b"|5\rL|1\rH|\\", is_last=False) == [b"H|\\^&\rR|1|a|5\rL|1\r"]
+    assembler.undo()
+    assert assembler.size == size
+    assert assembler.add(b"|6\rL|1\r", is_last=True) == [b"H|\\^&\rR|1|a|6\rL|1\r"]
+
+
+@given(st.lists(st.binary(max_size=20), max_size=20))
+def test_nothing_is_lost_and_the_size_is_right(texts):
+    assembler = RecordAssembler()
+    messages = []
+    for text in texts:
+        messages += assembler.add(text, is_last=False)
+        assert assembler.size >= 0
+    held = assembler.size
+    rest = assembler.drain()
+    assert held in {len(rest), len(rest) - 1}
+    blank = [b"", b"\n", b" "]
+    sent = [record for record in b"".join(texts).split(b"\r") if record.strip(b"\n ") or record not in blank]
+    kept = [record for record in b"".join([*messages, rest]).split(b"\r") if record.strip(b"\n ")]
+    assert kept == [record for record in sent if record.strip(b"\n ")]
+
+
+def test_http_bodies():
+    framed = b"\x05" + b"".join(frames_of(MESSAGE)) + b"\x04"
+    assert split_http_body(MESSAGE) == [MESSAGE]
+    assert split_http_body(MESSAGE.replace(b"\r", b"\n") * 2) == [MESSAGE, MESSAGE]
+    assert split_http_body(framed) == [MESSAGE]
+    assert split_http_body(framed * 2) == [MESSAGE, MESSAGE]
+    assert split_http_body(b"H|\\^&\nR|1|a|1") == [b"H|\\^&\rR|1|a|1\r"]
+    assert split_http_body(b"") == []
+    with pytest.raises(FrameError, match="checksum"):
+        split_http_body(framed.replace(b"GLU", b"GLX"))
+
+
+def test_unframe_reads_what_it_can():
+    framed = b"".join(frames_of(MESSAGE))
+    assert unframe(framed) == MESSAGE
+    assert unframe(framed.replace(b"GLU", b"GLX")) == MESSAGE.replace(b"GLU", b"GLX")
+    assert unframe(framed[:-2]) == MESSAGE
+    assert unframe(MESSAGE) == MESSAGE
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_split_or_refused(body):
+    unframe(body)
+    with contextlib.suppress(FrameError):
+        split_http_body(body)

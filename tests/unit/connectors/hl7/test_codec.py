@@ -1,0 +1,154 @@
+import contextlib
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.hl7.codec import (
+    DEFAULT_DELIMITERS,
+    Delimiters,
+    build_segment,
+    delimiters_of,
+    escape,
+    parse_message,
+    unescape,
+)
+from domain.errors import MessageError
+
+MARKS = st.lists(st.sampled_from(sorted(set(string.punctuation))), min_size=5, max_size=5, unique=True).map(
+    lambda marks: Delimiters(*marks)
+)
+TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=0x2FFF, exclude_categories=["Cs"]), max_size=20)
+MSH = "MSH|^~\\&|A|B|C|D|20260901101500||ORU^R01|1|P|2.5.1"
+
+
+@given(TEXT, MARKS)
+def test_unescape_undoes_escape(text, marks):
+    assert unescape(escape(text, marks), marks) == text
+
+
+@given(MARKS, st.lists(st.lists(TEXT, min_size=1, max_size=3), min_size=1, max_size=4))
+def test_reading_undoes_writing_with_any_delimiters(marks, fields):
+    written = build_segment("MSH", ["A"], marks) + build_segment("OBX", [tuple(field) for field in fields], marks)
+    message = parse_message(written.encode())
+    assert message.delimiters == marks
+    for number, field in enumerate(fields, start=1):
+        got = [message.segments[1].value(number, component) for component in range(1, len(field) + 1)]
+        # a blank at the end of a segment is padding
+        assert [text.strip() for text in got] == [text.strip(" ").strip() for text in field]
+
+
+@pytest.mark.parametrize(
+    ("raw", "decoded"),
+    [
+        ("a\\F\\b\\S\\c\\T\\d\\R\\e\\E\\f", "a|b^c&d~e\\f"),
+        ("x\\.br\\y", "x\ny"),
+        ("x\\.sp+2\\y\\.in4\\z", "x\ny z"),
+        ("\\X0D0A\\z", "\r\nz"),
+        ("\\H\\bold\\N\\", "bold"),
+        ("C:\\temp", "C:\\temp"),
+        ("C:\\temp\\file", "C:\\temp\\file"),
+        ("\\E\\F\\E", "\\F\\E"),
+        ("\\", "\\"),
+        ("\\\\", "\\\\"),
+        ("\\C2842\\x", "x"),
+        ("\\" + "A" * 500 + "\\F\\", "\\" + "A" * 500 + "|"),
+    ],
+)
+def test_escapes(raw, decoded):
+    assert unescape(raw, DEFAULT_DELIMITERS) == decoded
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", "\r\r"])
+def test_segments_end_as_they_like(end):
+    message = parse_message(end.join((MSH, "PID|1", "OBX|1|NM")).encode())
+    assert [segment.name for segment in message.segments] == ["MSH", "PID", "OBX"]
+
+
+def test_padding_before_msh_is_passed_over():
+    assert parse_message(b"\xef\xbb\xbf \r\nFHS|x\rBHS|x\r" + MSH.encode()).header.value(3) == "A"
+
+
+def test_fields_of_msh_are_numbered_as_in_the_standard():
+    header = parse_message(MSH.encode()).header
+    assert (header.value(1), header.value(2), header.value(10), header.value(12)) == ("|", "^~\\&", "1", "2.5.1")
+    assert header.value(9, 2) == "R01"
+    assert header.value(40) == ""
+    assert header.value(0) == ""
+
+
+def test_components_subcomponents_and_repetitions():
+    segment = parse_message(f"{MSH}\rSPM|1|26S&BARCODE^x~27S".encode()).segments[1]
+    assert segment.values(2, 1, 1) == ("26S", "27S")
+    assert segment.values(2, 1, 2) == ("BARCODE", "")
+    assert segment.values(2, 1) == ("26S&BARCODE", "27S")
+    assert segment.values(2) == ("26S&BARCODE^x", "27S")
+    assert segment.components(2) == ("26S&BARCODE", "x")
+
+
+@pytest.mark.parametrize(
+    ("declared", "raw", "text", "fell_back"),
+    [
+        ("", "µ".encode(), "µ", False),
+        ("", b"\xb5", "µ", True),
+        ("8859/1", b"\xb5", "µ", False),
+        ("UNICODE UTF-8", "µ".encode(), "µ", False),
+        ("UNICODE", "µ".encode(), "µ", False),
+        ("UTF8", "µ".encode(), "µ", False),
+        ("UNICODE UTF-8", b"\xb5", "µ", True),
+        ("ASCII", "µ".encode(), "µ", True),
+        ("~ISO IR87", b"\xb5", "µ", True),
+        ("GB 18030-2000", "血".encode("gb18030"), "血", False),
+        ("no such set", "µ".encode(), "µ", False),
+    ],
+)
+def test_character_sets(declared, raw, text, fell_back):
+    message = parse_message(f"{MSH}||||||{declared}\rOBX|1|ST|X||".encode() + raw)
+    assert message.segments[1].value(5) == text
+    assert message.charset_fallback == fell_back
+
+
+def test_a_profiles_charset_overrules_the_message():
+    raw = f"{MSH}||||||UNICODE UTF-8\rOBX|1|ST|X||".encode() + b"\xb5"
+    message = parse_message(raw, "iso8859-1")
+    assert (message.segments[1].value(5), message.charset_fallback) == ("µ", False)
+
+
+@pytest.mark.parametrize("raw", [b"", b"hello", b"MSH", b"MSHH0\r", b"PID|1\r", b"\r \r", b"MS"])
+def test_without_a_usable_msh_it_is_refused_with_a_reason(raw):
+    with pytest.raises(MessageError) as caught:
+        parse_message(raw)
+    assert caught.value.action
+
+
+def test_short_delimiters_are_what_they_are():
+    assert delimiters_of("MSH|^|||") == Delimiters("|", "^", "", "", "")
+    assert delimiters_of("MSH||||") == Delimiters("|", "", "", "", "")
+    assert delimiters_of("MSH|^~\\&#|") == DEFAULT_DELIMITERS
+    assert delimiters_of("MSH|^^\\&|").repetition == ""
+
+
+def test_bounds():
+    with pytest.raises(MessageError, match="segments"):
+        parse_message((MSH + "\rOBX|1" * 20_001).encode())
+    with pytest.raises(MessageError, match="bytes"):
+        parse_message(MSH.encode() + b"x" * (5 << 20))
+    segment = parse_message(f"{MSH}\rOBX|1|NM|X||{'~'.join('5' * 20_001)}".encode()).segments[1]
+    with pytest.raises(MessageError, match="OBX-5 repeats"):
+        segment.values(5)
+    assert segment.value(2) == "NM"
+
+
+@given(st.binary(max_size=300).map(b"MSH".__add__))
+def test_any_bytes_are_read_or_refused(raw):
+    with contextlib.suppress(MessageError):
+        message = parse_message(raw)
+        for segment in message.segments:
+            segment.values(3, 1, 1)
+            segment.components(5)
+
+
+def test_a_large_image_is_no_obstacle():
+    raw = f"{MSH}\rOBX|1|ED|X||^Image^BMP^Base64^{'A' * 300_000}".encode()
+    assert len(parse_message(raw).segments[1].value(5, 5)) == 300_000
