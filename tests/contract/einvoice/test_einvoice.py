@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from connectors.einvoice.check import check_connection
 from connectors.einvoice.mapping import invoice_to_wire
 from connectors.einvoice.simulator.config import DEMO_BUYER, PortalConfig, Taxpayer
 from connectors.einvoice.simulator.messages import RefusalError
@@ -301,26 +300,6 @@ async def test_signed_document_must_be_ours():
             made.connector.verify(record=record, document=invoice(supplies=(TRAINING,)))
         assert caught.value.code == "EINVOICE_CONTENT_DIFFERS"
         assert "TotInvVal" in caught.value.message
-
-
-@BOTH
-async def test_check_explains(dialect):
-    async with bench(dialect) as made:
-        good = await check_connection(made.connector, now=made.clock.now)
-        assert (good.name, good.ok, good.action) == ("einvoice", True, "")
-    async with bench(dialect, password="nope") as made:
-        if dialect == "nic":  # Adaequare sees the taxpayer's password with the first real call only
-            assert not (await check_connection(made.connector)).ok
-    async with bench(dialect, signing_keys={}) as made:
-        result = await check_connection(made.connector, now=made.clock.now)
-        assert not result.ok
-        assert "signing" in result.what
-    async with bench(dialect) as made:
-        made.behaviour.down = True
-        assert not (await check_connection(made.connector)).ok
-    wrong = LAB.gstin[:-1] + ("A" if LAB.gstin[-1] != "A" else "B")
-    async with bench(dialect, gstin=wrong) as made:
-        assert "check digit" in (await check_connection(made.connector)).what
 
 
 @pytest.mark.parametrize(("code", "document"), DEFECTS, ids=[f"{code}-{at}" for at, (code, _) in enumerate(DEFECTS)])
