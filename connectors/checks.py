@@ -54,12 +54,14 @@ def _below_the_partner(host: str, cause: BaseException) -> tuple[str, str] | Non
         case socket.gaierror():
             found = f"the name {host} does not resolve", "Check the base URL and this machine's DNS."
         case ssl.SSLCertVerificationError():
+            why = getattr(cause, "verify_message", "") or "not trusted"
             found = (
-                f"the certificate of {host} is not accepted: {cause.verify_message}",
+                f"the certificate of {host} is not accepted: {why}",
                 "Check the base URL, this machine's clock, and whether a proxy opens TLS connections.",
             )
         case ssl.SSLError():
-            found = f"no TLS connection to {host}: {cause.reason}", "Check the scheme and port of the URL."
+            why = getattr(cause, "reason", "") or "the handshake failed"
+            found = f"no TLS connection to {host}: {why}", "Check the scheme and port of the URL."
         case ConnectionRefusedError():
             found = f"nothing listens at {host}", "Check the port, or start the partner's simulator."
         case _:

@@ -220,8 +220,9 @@ async def _bounded(response: httpx.Response) -> httpx.Response:
                 raise OverflowError
     finally:
         await response.aclose()
+    # raw: a partner's header may hold bytes that are not ASCII
     headers = httpx.Headers(
-        [(name, value) for name, value in response.headers.multi_items() if name != "content-encoding"]
+        [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
     )
     return httpx.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
 

@@ -1,5 +1,6 @@
 """Hand-written stand-ins around the simulators: a clock that obeys, and our own webhook endpoint."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import httpx
@@ -23,8 +24,16 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[httpx.Request] = []
         self.answers: list[int] = []
+        self._came = asyncio.Condition()
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._handle))
 
-    def _handle(self, request: httpx.Request) -> httpx.Response:
-        self.got.append(request)
+    async def arrived(self, count: int) -> None:
+        """Wait until `count` requests have come."""
+        async with self._came:
+            await self._came.wait_for(lambda: len(self.got) >= count)
+
+    async def _handle(self, request: httpx.Request) -> httpx.Response:
+        async with self._came:
+            self.got.append(request)
+            self._came.notify_all()
         return httpx.Response(self.answers.pop(0) if self.answers else 200)
