@@ -1,38 +1,26 @@
-"""Three analyzers of the demo laboratory, each with its profile, its test codes and an API key for HTTP."""
+"""Four analyzers of the demo laboratory, each with its profile, its test codes and an API key for HTTP."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from domain.device_profile import DeviceProfile
+from connectors.analyzers.driver import MODELS
 from store.instrument_messages import add_api_key
 from store.tables.catalogue import LabTest
 from store.tables.results import Analyzer, AnalyzerTest
 
-
-@dataclass(frozen=True)
-class DemoAnalyzer:
-    """One device: where it stands and what it calls the lab's tests.
-
-    Attributes:
-        tests: Device code to (our test code, unit text as the device sends it).
-    """
-
-    code: str
-    name: str
-    model: str
-    branch: str
-    profile: DeviceProfile
-    tests: Mapping[str, tuple[str, str]]
-
-
-ANALYZERS: tuple[DemoAnalyzer, ...] = ()
+ANALYZERS = (
+    ("XN-1", "Haematology, Saket", "sysmex_xn", "DEL"),
+    ("BC-1", "Haematology reserve, Saket", "mindray_bc", "DEL"),
+    ("BS-1", "Chemistry, Saket", "mindray_bs", "DEL"),
+    ("BS-2", "Chemistry, Indiranagar", "mindray_bs", "BLR"),
+)
+"""Code, name, model and branch of each device."""
 
 
 async def add_analyzers(session: AsyncSession, branches: Mapping[str, UUID]) -> dict[str, str]:
@@ -40,20 +28,22 @@ async def add_analyzers(session: AsyncSession, branches: Mapping[str, UUID]) -> 
     tests: dict[str, UUID] = dict((await session.exec(select(LabTest.code, LabTest.id))).all())
     known = set((await session.exec(select(Analyzer.code))).all())
     keys: dict[str, str] = {}
-    for demo in ANALYZERS:
-        if demo.code in known:
+    for code, name, model_key, branch in ANALYZERS:
+        if code in known:
             continue
+        model = MODELS[model_key]
         row = Analyzer(
-            branch_id=branches[demo.branch], code=demo.code, name=demo.name, model=demo.model,
-            protocol=demo.profile.protocol, profile=demo.profile.model_dump(mode="json"), peers=["127.0.0.1"],
+            branch_id=branches[branch], code=code, name=name, model=model.key, protocol=model.profile.protocol,
+            profile=model.profile.model_dump(mode="json"), peers=["127.0.0.1"],
         )  # fmt: skip
         session.add(row)
         await session.flush()
         session.add_all(
-            AnalyzerTest(analyzer_id=row.id, device_code=device_code, test_id=tests[code], unit=unit)
-            for device_code, (code, unit) in demo.tests.items()
+            AnalyzerTest(analyzer_id=row.id, device_code=test.code, test_id=tests[test.lab_code], unit=test.unit)
+            for test in model.tests
+            if test.lab_code in tests
         )
-        keys[demo.code] = secrets.token_urlsafe(32)
-        await add_api_key(session, analyzer_id=row.id, name="demo", key=keys[demo.code])
+        keys[code] = secrets.token_urlsafe(32)
+        await add_api_key(session, analyzer_id=row.id, name="demo", key=keys[code])
     await session.flush()
     return keys

@@ -15,6 +15,9 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemyAsyncSession
+from sqlalchemy.orm import Session as SqlAlchemySession
+from sqlmodel import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.errors import LabError
@@ -59,6 +62,17 @@ def is_retryable(error: BaseException) -> bool:
     return False
 
 
+class _Session(Session):
+    """SQLModel's session without its warning on every `execute`: hand-written statements are meant to go there."""
+
+    execute = SqlAlchemySession.execute
+
+
+class _AsyncSession(AsyncSession):
+    sync_session_class = _Session
+    execute = SqlAlchemyAsyncSession.execute
+
+
 @dataclass(frozen=True)
 class Database:
     """The lab's database as one process sees it.
@@ -69,7 +83,7 @@ class Database:
     """
 
     engine: AsyncEngine
-    sessions: async_sessionmaker[AsyncSession]
+    sessions: async_sessionmaker[_AsyncSession]
     audit_key: bytes
     seal_key: bytes
 
@@ -130,5 +144,5 @@ def open_database(
             },
         },
     )
-    sessions = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
+    sessions = async_sessionmaker(engine, class_=_AsyncSession, expire_on_commit=False)
     return Database(engine=engine, sessions=sessions, audit_key=audit_key, seal_key=seal_key)

@@ -12,11 +12,14 @@ branch_labels = None
 depends_on = None
 
 UP = """
-create unlogged table rate_limits (
+create table if not exists rate_limits (
     key text not null,
     tat timestamptz not null,
     constraint pk_rate_limits primary key (key)
 )
+;
+-- a crash forgives: these rows are not worth the log
+alter table rate_limits set unlogged
 ;
 grant select, insert, update, delete on rate_limits to labsetu_app
 ;
@@ -34,4 +37,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("drop index ix_patients_name")
     op.execute("drop index ix_orders_branch_newest")
-    op.execute("drop table rate_limits")
+    op.execute("alter table rate_limits set logged")
