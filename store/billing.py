@@ -10,11 +10,14 @@ from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from domain.enums import InvoiceState, LedgerKind
+from domain.enums import CommandState, InvoiceState, LedgerKind
 from domain.errors import NotFoundError
+from domain.messages import CommandKind
 from store.tables.billing import EInvoiceDocument, Invoice, LedgerEntry, PaymentLinkRow, RefundRow
-from store.tables.orders import Order
+from store.tables.exchange import Command
+from store.tables.orders import Order, OrderEvent
 from store.tables.organisation import Branch
+from store.timeline import EventDetail, add_event
 
 COUNTER = "counter"
 """The gateway name of money taken by staff."""
@@ -33,6 +36,11 @@ class Bill:
     order: Order
     branch: Branch
 
+    @property
+    def is_reversed(self) -> bool:
+        """True when the invoice is taken back, or staff have asked for it."""
+        return self.invoice.state in REVERSED or bool(self.invoice.cancel_reason)
+
 
 async def bill_of(session: AsyncSession, document_no: str, *, for_update: bool = False) -> Bill:
     """Load an invoice by number.
@@ -40,11 +48,15 @@ async def bill_of(session: AsyncSession, document_no: str, *, for_update: bool =
     Args:
         session: The transaction.
         document_no: As printed.
-        for_update: Lock the invoice: everything that changes its ledger or state does.
+        for_update: Lock the order, then the invoice: everything that changes its ledger or state does, and staff's
+            commands lock in the same order.
 
     Raises:
         NotFoundError: There is none, or it is out of the transaction's branches.
     """
+    if for_update:
+        owner = select(Invoice.order_id).where(Invoice.document_no == document_no).scalar_subquery()
+        await session.exec(select(Order.id).where(Order.id == owner).with_for_update())
     query = (
         select(Invoice, Order, Branch)
         .join(Order, col(Order.id) == col(Invoice.order_id))
@@ -52,7 +64,7 @@ async def bill_of(session: AsyncSession, document_no: str, *, for_update: bool =
         .where(Invoice.document_no == document_no)
     )
     if for_update:
-        query = query.with_for_update(of=Invoice)
+        query = query.with_for_update(of=Invoice).execution_options(populate_existing=True)
     found = (await session.exec(query)).one_or_none()
     if found is None:
         raise NotFoundError(f"there is no invoice {document_no}", code="INVOICE_NOT_FOUND")
@@ -63,6 +75,12 @@ async def balance_paise(session: AsyncSession, invoice_id: UUID) -> int:
     """Return what is still owed on an invoice; negative is owed to the payer."""
     await session.flush()
     query = select(func.coalesce(func.sum(LedgerEntry.amount_paise), 0)).where(LedgerEntry.invoice_id == invoice_id)
+    return int((await session.exec(query)).one())
+
+
+async def count_entries(session: AsyncSession, invoice_id: UUID) -> int:
+    """Return how many ledger entries an invoice has; it only ever grows."""
+    query = select(func.count()).select_from(LedgerEntry).where(LedgerEntry.invoice_id == invoice_id)
     return int((await session.exec(query)).one())
 
 
@@ -113,6 +131,45 @@ async def einvoice_of(session: AsyncSession, invoice_id: UUID, *, for_update: bo
 async def note_of(session: AsyncSession, invoice_id: UUID) -> Invoice | None:
     """Return the credit note that reverses an invoice."""
     return (await session.exec(select(Invoice).where(Invoice.reverses_id == invoice_id))).one_or_none()
+
+
+async def event(session: AsyncSession, bill: Bill, *, source: str, kind: str, detail: EventDetail) -> None:
+    """Add a line about this invoice to the order's timeline."""
+    await add_event(
+        session, bill.order.id, source=source, kind=kind, detail={"invoice_no": bill.invoice.document_no, **detail}
+    )
+
+
+async def event_once(session: AsyncSession, bill: Bill, *, source: str, kind: str, detail: EventDetail) -> bool:
+    """Add a line about this invoice to the order's timeline unless it is there; the invoice must be locked.
+
+    Returns:
+        True when it was added.
+    """
+    document_no = bill.invoice.document_no
+    query = select(OrderEvent.seq).where(
+        OrderEvent.order_id == bill.order.id,
+        OrderEvent.kind == kind,
+        col(OrderEvent.detail)["invoice_no"].astext == document_no,
+    )
+    if (await session.exec(query)).first() is not None:
+        return False
+    await event(session, bill, source=source, kind=kind, detail=detail)
+    return True
+
+
+async def reversal_commands(session: AsyncSession, bill: Bill) -> Sequence[UUID]:
+    """Return staff's commands to take the invoice back that nobody has applied yet, oldest first."""
+    query = (
+        select(Command.id)
+        .where(
+            Command.kind == CommandKind.REVERSE_INVOICE.value,
+            Command.state == CommandState.ACCEPTED,
+            col(Command.payload)["invoice_no"].astext == bill.invoice.document_no,
+        )
+        .order_by(col(Command.id))
+    )
+    return (await session.exec(query)).all()
 
 
 async def settle_state(session: AsyncSession, invoice: Invoice) -> int:

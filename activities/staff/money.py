@@ -8,6 +8,7 @@ from domain.errors import ConflictError, NotFoundError, RuleError
 from domain.messages import RecordPayment, ReverseInvoice
 from store import billing
 from store.tables.billing import Invoice, LedgerEntry
+from store.timeline import EventDetail
 
 
 async def record_payment(context: CommandContext, payload: RecordPayment) -> None:
@@ -48,7 +49,7 @@ async def record_payment(context: CommandContext, payload: RecordPayment) -> Non
         )
     )
     await billing.settle_state(session, invoice)
-    detail: dict[str, str | int | bool | list[str] | None] = {
+    detail: EventDetail = {
         "invoice_no": invoice.document_no,
         "amount_paise": payload.amount_paise,
         "method": payload.method,
