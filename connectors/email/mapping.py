@@ -48,9 +48,10 @@ def mail(message: OutboundMessage, settings: EmailSettings, sent_at: datetime) -
     letter["Message-ID"] = message_id
     # tells out-of-office robots to stay silent (RFC 3834, 5)
     letter["Auto-Submitted"] = "auto-generated"
-    if message.language:
-        letter["Content-Language"] = message.language.replace("_", "-")
     letter.set_content(_text(message), charset="utf-8", cte="quoted-printable")
+    if message.language:
+        # after the content: setting that removes every Content- header
+        letter["Content-Language"] = message.language.replace("_", "-")
     return OutgoingMail(message_id, settings.sender, message.to, letter.as_bytes())
 
 
