@@ -54,6 +54,7 @@ _STAFF: tuple[tuple[str, str, Role, tuple[str, ...]], ...] = (
     ("blr_front_desk", "Lakshmi Gowda", Role.FRONT_DESK, ("BLR",)),
     ("blr_technician", "Naveen Shetty", Role.TECHNICIAN, ("BLR",)),
 )
+USERNAMES = tuple(name for name, *_ in _STAFF)
 _SIGNATORY = {"qualification": "MD (Pathology)", "registration_no": "DMC/R/00000"}
 
 _PAYERS = (
@@ -123,7 +124,7 @@ async def seed(database: Database, *, passwords: Mapping[str, str] | None = None
     """
     given = passwords or {}
     hasher = Passwords()
-    clear = {name: given.get(name) or secrets.token_urlsafe(12) for name, *_ in _STAFF}
+    clear = {name: given.get(name) or secrets.token_urlsafe(12) for name in USERNAMES}
     async with database.transaction() as session:
         missing = await _missing_users(session)
     hashes = {name: await hasher.hashed(clear[name]) for name in missing}
@@ -139,7 +140,7 @@ async def seed(database: Database, *, passwords: Mapping[str, str] | None = None
 
 async def _missing_users(session: AsyncSession) -> list[str]:
     known = set((await session.exec(select(User.username))).all())
-    return [name for name, *_ in _STAFF if name not in known]
+    return [name for name in USERNAMES if name not in known]
 
 
 async def _add_branches(session: AsyncSession) -> dict[str, UUID]:
