@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from settings import Settings
 
 Command = Callable[[argparse.Namespace], int]
-GRACEFUL_SHUTDOWN_S = 25
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,19 +99,11 @@ def _stack(options: argparse.Namespace) -> int:
 
 def _api(_options: argparse.Namespace) -> int:
     settings = _start("labsetu-api")
-    import uvicorn
     from api.main import create_app
+    from api.server import serve
 
-    uvicorn.run(
-        create_app(settings),
-        host=settings.api.host,
-        port=settings.api.port,
-        log_config=None,  # ours
-        access_log=False,  # paths carry tokens; the middleware counts and logs by route
-        server_header=False,
-        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
-    )
-    return 0
+    serve(create_app(settings), host=settings.api.host, port=settings.api.port)
+    return _leave(0)
 
 
 def _worker(_options: argparse.Namespace) -> int:
@@ -125,9 +116,21 @@ def _worker(_options: argparse.Namespace) -> int:
 
 def _listen(_options: argparse.Namespace) -> int:
     settings = _start("labsetu-listener")
+    from activities.resources import database_of
     from inbox import listener
+    from telemetry import metrics
 
-    asyncio.run(listener.main(settings))
+    if settings.telemetry.listener_metrics_port:
+        metrics.serve(settings.telemetry.metrics_host, settings.telemetry.listener_metrics_port)
+
+    async def run() -> None:
+        database = database_of(settings)
+        try:
+            await listener.serve(settings, database)
+        finally:
+            await database.close()
+
+    asyncio.run(run())
     return 0
 
 

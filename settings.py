@@ -125,6 +125,7 @@ class ApiSettings(_Section):
         access_minutes: Lifetime of an access token.
         refresh_days: Lifetime of a refresh token.
         body_limit_bytes: Longest accepted request body.
+        metrics_token: Bearer token that /metrics asks for; empty leaves it open.
         docs: Serve /docs and /openapi.json.
     """
 
@@ -135,6 +136,7 @@ class ApiSettings(_Section):
     access_minutes: Annotated[int, Field(ge=1, le=120)] = 15
     refresh_days: Annotated[int, Field(ge=1, le=90)] = 14
     body_limit_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    metrics_token: SecretStr = SecretStr("")
     docs: bool = True
 
     @field_validator("jwt_secrets", mode="before")
@@ -283,6 +285,7 @@ def problems(settings: Settings) -> Iterator[str]:
 def _exposure_problems(settings: Settings) -> Iterator[str]:
     if not settings.api.public_url.startswith("https://"):
         yield f"{variable('api', 'public_url')} must be an https:// address: patients' links start with it"
+    yield from _secret_problems(variable("api", "metrics_token"), settings.api.metrics_token)
     if settings.api.docs:
         yield f"{variable('api', 'docs')} must be false"
     for name in ("payments", "einvoice", "whatsapp", "sms", "abdm"):

@@ -54,7 +54,7 @@ def partner_settings(ports: Ports, public_url: str) -> dict[str, str]:
         "LABSETU_EMAIL__PORT": str(ports.simulator_smtp),
         "LABSETU_EMAIL__SECURITY": "none",
         "LABSETU_EMAIL__SENDER": "reports@setu.example",
-        "LABSETU_ABDM__BASE_URL": f"{base}:{ports.simulator_abdm}",
+        "LABSETU_ABDM__BASE_URL": f"{base}:{ports.simulator_abdm}{abdm.BASE}",
         "LABSETU_ABDM__HIP_ID": _HIP,
         "LABSETU_ABDM__BRIDGE_URL": f"{public_url}/webhooks/abdm",
         "LABSETU_ABDM__ALLOWED_PUSH_HOSTS": json.dumps([f"{LOOPBACK}:{ports.simulator_abdm}"]),
@@ -125,7 +125,7 @@ def _more(settings: Settings, ports: Ports) -> dict[int, FastAPI]:
                 hip_id=settings.abdm.hip_id,
                 cm_id=settings.abdm.cm_id,
                 bridge_url=settings.abdm.bridge_url,
-                public_url=settings.abdm.base_url,
+                public_url=settings.abdm.base_url.removesuffix(abdm.BASE),
             )
         )
     return found

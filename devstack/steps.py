@@ -92,7 +92,7 @@ def _postgres(context: Context) -> str:
 
 
 def _temporal(context: Context) -> str:
-    options = temporal.TemporalOptions(codec_endpoint=f"{context.loaded().api.public_url}/codec")
+    options = temporal.TemporalOptions(codec_endpoint=f"{context.loaded().api.public_url}/temporal/codec")
     server = temporal.start(context.home, context.ports, options)
     news = _server_news(context, server, context.ports.temporal)
     return f"{news}, UI {server.ui_url}"
@@ -129,7 +129,7 @@ def _laboratory(context: Context) -> str:
 
 def _api(context: Context) -> str:
     url = context.loaded().api.public_url
-    return _program(context, "api", lambda: _answers(f"{url}/livez"), url)
+    return _program(context, "api", lambda: _answers(f"{url}/health/live"), url)
 
 
 def _worker(context: Context) -> str:

@@ -34,6 +34,9 @@ ALLOWED_KEYS = frozenset(
 MAX_VALUE_CHARS = 512
 _MAX_TRACE_CHARS = 8192
 
+_ALSO_BREAKS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""Line breaks and controls that JSON does not escape by itself (it does escape CR, LF and all below a blank)."""
+
 _bound: ContextVar[Mapping[str, str]] = ContextVar("bound", default=MappingProxyType({}))
 
 
@@ -68,7 +71,7 @@ class JsonFormatter(logging.Formatter):
             "at": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _cut(record.getMessage()),
+            "message": _cut(_message(record)),
             **{key: _cut(value) for key, value in _bound.get().items()},
         }
         for key, value in vars(record).items():
@@ -77,7 +80,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__name__
             line["trace"] = _trace(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False)  # escapes CR, LF and all other control characters
+        return json.dumps(line, ensure_ascii=False).translate(_ALSO_BREAKS)
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -94,9 +97,17 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         chatty.handlers.clear()
         chatty.propagate = True
     # These name URLs, statements and their values at INFO or DEBUG: paths carry tokens, values are patient data.
-    for name in ("uvicorn.access", "httpx", "httpcore", "urllib3", "sqlalchemy", "asyncpg", "minio"):
+    for name in ("uvicorn.access", "httpx", "httpcore", "urllib3", "sqlalchemy", "asyncpg", "minio", "mail.log"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message; where format and arguments do not fit, the format alone, so that no line is lost."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return str(record.msg)
 
 
 def _cut(text: str) -> str:

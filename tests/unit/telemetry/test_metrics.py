@@ -1,0 +1,62 @@
+"""Metrics: what is counted shows in Prometheus' text format under fixed names."""
+
+import urllib.request
+
+from telemetry import metrics
+
+
+def sample(name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_partner_calls_are_counted_and_timed():
+    labels = {"connector": "unit", "operation": "refund"}
+    metrics.partner_called("unit", "refund", "ok", 0.2)
+    metrics.partner_called("unit", "refund", "PARTNER_5XX", 0.7)
+    assert sample("labsetu_partner_calls_total", **labels, outcome="ok") == 1
+    assert sample("labsetu_partner_call_seconds_count", **labels) == 2
+    assert sample("labsetu_partner_call_seconds_bucket", **labels, le="0.25") == 1
+
+
+def test_a_stage_that_emptied_disappears():
+    metrics.orders_by_stage({"registered": 3, "released": 1})
+    metrics.orders_by_stage({"released": 2})
+    assert sample("labsetu_orders", stage="released") == 2
+    assert sample("labsetu_orders", stage="registered") is None
+
+
+def test_connections_go_up_and_down():
+    metrics.instrument_connected("unit", 1)
+    metrics.instrument_connected("unit", 1)
+    metrics.instrument_connected("unit", -1)
+    assert sample("labsetu_instrument_connections", protocol="unit") == 1
+
+
+def test_the_other_numbers_have_their_names():
+    metrics.instrument_message("unit", "stored")
+    metrics.inbox_lag("unit", 12.5)
+    metrics.inbox_waiting({"queued": 4})
+    metrics.attention_by_reason({"partner_offline": 2})
+    metrics.command_done("verify_results", "ok")
+    metrics.request_done("GET", "/unit/{id}", 200, 0.01)
+    text = metrics.exposition().decode()
+    for line in (
+        'labsetu_instrument_messages_total{outcome="stored",protocol="unit"} 1.0',
+        'labsetu_inbox_lag_seconds{source="unit"} 12.5',
+        'labsetu_inbox_waiting{state="queued"} 4.0',
+        'labsetu_attention{reason="partner_offline"} 2.0',
+        'labsetu_commands_total{command="verify_results",outcome="ok"} 1.0',
+        'labsetu_http_requests_total{method="GET",route="/unit/{id}",status="200"} 1.0',
+    ):
+        assert line in text
+
+
+def test_a_process_without_http_serves_them():
+    server, thread = metrics.serve("127.0.0.1", 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics") as answer:
+            assert b"labsetu_partner_calls" in answer.read()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
