@@ -31,3 +31,7 @@ class RazorpaySettings(BaseModel):
         title="Return page",
         description="Where the browser goes after paying when the link names no page of its own.",
     )
+
+    def active_secrets(self) -> list[str]:
+        """Return what may sign a webhook now, for `webhook.verify`."""
+        return [secret.get_secret_value() for secret in self.webhook_secrets]

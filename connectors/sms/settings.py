@@ -84,3 +84,7 @@ class SmsSettings(BaseModel):
         if self.dlt_templates and not self.dlt_entity_id:
             raise ValueError("registered texts belong to a DLT entity id")
         return self
+
+    def active_secrets(self) -> list[str]:
+        """Return what may sign a callback now, for `webhook.verify`."""
+        return [token.get_secret_value() for token in (self.auth_token, *self.webhook_auth_tokens)]

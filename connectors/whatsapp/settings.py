@@ -38,3 +38,7 @@ class WhatsAppSettings(BaseModel):
     timeout_s: float = Field(
         default=20.0, gt=0, le=120, title="Time limit", description="Seconds to wait for an answer."
     )
+
+    def active_secrets(self) -> list[str]:
+        """Return what may sign a webhook now, for `webhook.verify`."""
+        return [secret.get_secret_value() for secret in self.app_secrets]

@@ -59,9 +59,11 @@ PAYMENT = CapturedPayment("pay_LabSetu00000001", 125_000, "upi", PaymentState.CA
 UNKNOWN_ID = ErrorSample("error.id_unknown.json", 400, RejectedError, "NOT_FOUND")
 
 
+SETTINGS = RazorpaySettings(key_id="rzp_test_contract", key_secret=KEY_SECRET, webhook_secrets=WEBHOOK_SECRETS)
+
+
 def build(client, journal):
-    settings = RazorpaySettings(key_id="rzp_test_contract", key_secret=KEY_SECRET, webhook_secrets=WEBHOOK_SECRETS)
-    return RazorpayConnector(PartnerHttp(client, "razorpay", journal), settings)
+    return RazorpayConnector(PartnerHttp(client, "razorpay", journal), SETTINGS)
 
 
 def sign(body: bytes, secret: str = WEBHOOK_SECRETS[0]) -> dict[str, str]:
@@ -196,7 +198,7 @@ CASES = ConnectorCases(
     operations=OPERATIONS,
     secrets=(KEY_SECRET, BASIC, *WEBHOOK_SECRETS, "Asha Rao", "9810012345", "asha@example.in"),
     webhook=WebhookCases(
-        verify=lambda body, headers: webhook.verify(body, headers, WEBHOOK_SECRETS),
+        verify=lambda body, headers: webhook.verify(body, headers, SETTINGS.active_secrets()),
         parse=webhook.parse,
         sign=sign,
         samples=(

@@ -29,15 +29,17 @@ MESSAGE = OutboundMessage(
 )
 
 
+SETTINGS = SmsSettings(
+    account_sid=ACCOUNT,
+    auth_token=TOKEN,
+    webhook_auth_tokens=[OLD_TOKEN],
+    sender="LABSTU",
+    status_callback_url="https://lab.example.in/webhooks/sms",
+)
+
+
 def build(client, journal):
-    settings = SmsSettings(
-        account_sid=ACCOUNT,
-        auth_token=TOKEN,
-        webhook_auth_tokens=[OLD_TOKEN],
-        sender="LABSTU",
-        status_callback_url="https://lab.example.in/webhooks/sms",
-    )
-    return SmsConnector(PartnerHttp(client, "sms", journal), settings)
+    return SmsConnector(PartnerHttp(client, "sms", journal), SETTINGS)
 
 
 def sign(body: bytes, token: str = TOKEN) -> dict[str, str]:
@@ -103,7 +105,7 @@ CASES = ConnectorCases(
     operations=OPERATIONS,
     secrets=(TOKEN, OLD_TOKEN, BASIC, "Asha", "9810012345", "l.in/a1"),
     webhook=WebhookCases(
-        verify=lambda body, headers: webhook.verify(body, headers, url=URL, auth_tokens=[TOKEN, OLD_TOKEN]),
+        verify=lambda body, headers: webhook.verify(body, headers, url=URL, auth_tokens=SETTINGS.active_secrets()),
         parse=lambda body, headers: webhook.parse(body, headers, url=URL),
         sign=sign,
         samples=(

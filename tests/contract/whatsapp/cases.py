@@ -28,11 +28,13 @@ MESSAGE = OutboundMessage(
 )
 
 
+SETTINGS = WhatsAppSettings(
+    phone_number_id="100000000000001", access_token=TOKEN, app_secrets=APP_SECRETS, verify_token=VERIFY_TOKEN
+)
+
+
 def build(client, journal):
-    settings = WhatsAppSettings(
-        phone_number_id="100000000000001", access_token=TOKEN, app_secrets=APP_SECRETS, verify_token=VERIFY_TOKEN
-    )
-    return WhatsAppConnector(PartnerHttp(client, "whatsapp", journal), settings)
+    return WhatsAppConnector(PartnerHttp(client, "whatsapp", journal), SETTINGS)
 
 
 def sign(body: bytes, secret: str = APP_SECRETS[0]) -> dict[str, str]:
@@ -104,7 +106,7 @@ CASES = ConnectorCases(
     operations=OPERATIONS,
     secrets=(TOKEN, VERIFY_TOKEN, *APP_SECRETS, "Asha", "9810012345", "sig=xyz"),
     webhook=WebhookCases(
-        verify=lambda body, headers: webhook.verify(body, headers, APP_SECRETS),
+        verify=lambda body, headers: webhook.verify(body, headers, SETTINGS.active_secrets()),
         parse=webhook.parse,
         sign=sign,
         samples=(
