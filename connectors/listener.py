@@ -9,7 +9,6 @@ Idle sockets are never closed: analyzers are silent for hours and do not all rec
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -33,6 +32,7 @@ ProfileFor = Callable[[str], DeviceProfile]
 """Returns the profile of the device at a peer (`ip:port`); it decides how the link is read and answered."""
 
 _READ_BYTES = 65_536
+_CLOSE_SECONDS = 1.0
 _KEEPALIVE_IDLE_SECONDS = 60
 _KEEPALIVE_INTERVAL_SECONDS = 20
 _KEEPALIVE_PROBES = 3
@@ -300,7 +300,10 @@ def _keep_alive(writer: asyncio.StreamWriter) -> None:
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection; what the peer does not take within a second is thrown away."""
     writer.close()
-    with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
-        async with asyncio.timeout(1):
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
             await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()

@@ -250,7 +250,7 @@ class HaematologyAnalyzerSimulator(AnalyzerSimulator):
         segments = [
             build_segment("MSH", [*head, *[""] * 5, "UNICODE"]),
             build_segment("PID", ["1", "", patient, "", ("", "")]),
-            build_segment("PV1", ["1"]),
+            build_segment("PV1", ["1", "Outpatient"]),
             build_segment("OBR", ["1", "", sample, service, "", *times, *[""] * 16, "HM", *[""] * 7, "Simulator"]),
         ]
         rows = [*self._mode_rows(level), *self._value_rows(values)]

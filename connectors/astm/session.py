@@ -121,6 +121,7 @@ class AstmReceiver:
         self._expected = 1
         self._last: int | None = None
         self._is_refusing = False
+        self._was_refused = False
         self._serial = 0
         self._frame_timer: Timer | None = None
         self._message_timer: Timer | None = None
@@ -175,8 +176,7 @@ class AstmReceiver:
             case _Due.COMPLETE | _Due.BAD:
                 if due is _Due.COMPLETE:
                     self._records.undo()
-                self._frame_timer = self._new_timer(self._frame_seconds)
-                return [Reply(NAK)]
+                return [self._refuse()]
             case _Due.ENQUIRY if not is_durable:
                 return [Reply(NAK)]
             case _Due.ENQUIRY | _Due.RESTART:
@@ -232,9 +232,11 @@ class AstmReceiver:
         self._enter_idle()
         if not left:
             return []
-        if not is_clean:
+        if self._was_refused or not is_clean:
+            # the device knows that it must send the whole message again
             self._due = _Due.NOTHING
-            return [Broken(left, "the transmission ended inside a record")]
+            how = "after a refused frame" if self._was_refused else "inside a record"
+            return [Broken(left, f"the transmission ended {how}")]
         # its frames are acknowledged already, so it must not be lost: no new ENQ is accepted before it is durable
         self._unsaved = (left,)
         self._due = _Due.END
@@ -248,8 +250,7 @@ class AstmReceiver:
             self._frame_timer = self._new_timer(self._frame_seconds)
             return [Reply(ACK)]
         if self._is_refusing:
-            self._frame_timer = self._new_timer(self._frame_seconds)
-            return [Reply(NAK)]
+            return [self._refuse()]
         if frame.number != self._expected:
             return self._hand_out_bad(frame.text, f"frame number {frame.number} where {self._expected} was due")
         return self._on_next_frame(frame)
@@ -271,7 +272,13 @@ class AstmReceiver:
         self._due = _Due.BAD
         return [Broken(raw, reason)]
 
+    def _refuse(self) -> Reply:
+        self._was_refused = True
+        self._frame_timer = self._new_timer(self._frame_seconds)
+        return Reply(NAK)
+
     def _acknowledge(self) -> Reply:
+        self._was_refused = False
         self._last = self._expected
         self._expected = (self._expected + 1) % (MAX_FRAME_NUMBER + 1)
         self._frame_timer = self._new_timer(self._frame_seconds)
@@ -279,7 +286,8 @@ class AstmReceiver:
 
     def _enter_wait(self) -> Reply:
         self._phase = _Phase.WAIT
-        self._expected, self._last, self._is_refusing = 1, None, False
+        self._expected, self._last = 1, None
+        self._is_refusing = self._was_refused = False
         self._frame_timer = self._new_timer(self._frame_seconds)
         self._message_timer = None
         return Reply(ACK)

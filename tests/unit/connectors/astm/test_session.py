@@ -202,6 +202,18 @@ def test_a_transmission_that_ends_inside_a_record_is_evidence_and_no_message():
     assert peer.broken[0].raw == b"H|\\^&\rR|1|^^^GLU|12\r"
 
 
+def test_a_device_that_gives_up_after_refusals_has_sent_no_message():
+    peer = Peer(is_durable=False)
+    *earlier, last = frames_of(MESSAGE)
+    assert peer.say(ENQ, *earlier, *[last] * 6) == ACK * 5 + NAK * 6
+    peer.is_durable = True
+    assert peer.say(EOT) == b""
+    assert not peer.messages
+    assert peer.broken[0].raw == MESSAGE[: MESSAGE.index(b"L|1")]
+    assert peer.say(ENQ, *earlier, last) == ACK * 6
+    assert peer.messages == [MESSAGE]
+
+
 def test_records_without_cr_end_with_their_frame():
     peer = Peer()
     frames = [encode_frame(n, record, is_last=True) for n, record in enumerate(RECORDS, start=1)]
