@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from domain.errors import (
@@ -200,6 +202,40 @@ async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
     )  # fmt: skip
 
 
+async def on_database_error(request: Request, error: Exception) -> JSONResponse:
+    """Render what PostgreSQL refuses, without its words: they quote values.
+
+    Text with a NUL character cannot be stored; a lock may be held by the same request sent twice.
+    """
+    if not isinstance(error, DBAPIError):
+        raise error
+    cause = error.orig.__cause__ if error.orig is not None else None
+    known = next((answer for kind, answer in _DATABASE_ANSWERS if isinstance(cause, kind)), None)
+    if known is None:
+        raise error
+    status, code, detail, action = known
+    headers = {"Retry-After": RETRY_AFTER_S} if code != "TEXT_NOT_STORABLE" else {}
+    return problem(
+        status, code=code, detail=detail, action=action, request_id=request_id_of(request), headers=headers
+    )
+
+
+_DATABASE_ANSWERS: tuple[tuple[type[Exception], tuple[int, str, str, str]], ...] = (
+    (
+        asyncpg.DataError,
+        (422, "TEXT_NOT_STORABLE", "the request holds a value that cannot be stored", "Remove control characters."),
+    ),
+    (
+        asyncpg.LockNotAvailableError,
+        (409, "BUSY", "somebody else is changing the same thing right now", "Try again in a moment."),
+    ),
+    (
+        asyncpg.QueryCanceledError,
+        (503, "STORE_SLOW", "the database took too long", "Try again; narrow the search if it happens again."),
+    ),
+)
+
+
 def internal_error(request_id: str) -> JSONResponse:
     """Return the answer to an unexpected exception: nothing of it but the request id."""
     return problem(
@@ -213,6 +249,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(LabError, on_lab_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(DBAPIError, on_database_error)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
