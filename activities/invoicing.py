@@ -102,13 +102,8 @@ async def _bill_one_payer(
         )
         for item in items
     ]
-    kinds = gst.document_kinds(
-        buyer_registered=buyer.is_registered,
-        has_taxable=any(not supply.is_exempt for supply in supplies),
-        has_exempt=any(supply.is_exempt for supply in supplies),
-    )
     invoices = []
-    for kind in kinds:
+    for kind, own in gst_tax.split_bill(supplies, buyer_registered=buyer.is_registered):
         document = gst_tax.build_document(
             document_no=await next_document_no(session, billing.branch, kind, billing.day),
             kind=kind,
@@ -117,7 +112,7 @@ async def _bill_one_payer(
             buyer=buyer,
             place_of_supply=buyer.state_code,
             supply_type=SupplyType.B2B if buyer.is_registered else SupplyType.B2C,
-            supplies=gst_tax.split_supplies(supplies, kind, alone=len(kinds) == 1),
+            supplies=own,
         )
         mode = CollectionMode.CREDIT if payer else billing.mode
         invoices.append(
