@@ -10,7 +10,7 @@ Code 128; CLSI AUTO02 for label dimensions, read in specs.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 
 from domain.ids import AccessionNo
 
@@ -68,7 +68,7 @@ def is_accession_no(text: str) -> bool:
     if len(text) != LENGTH or not (text.isascii() and text.isdigit()):
         return False
     try:
-        datetime.strptime(f"20{text[:6]}", "%Y%m%d")  # noqa: DTZ007  only a calendar check
+        date(_FIRST_YEAR + int(text[:2]), int(text[2:4]), int(text[4:6]))
     except ValueError:
         return False
     return int(text[6:11]) >= 1 and damm_check_digit(text) == 0

@@ -15,6 +15,8 @@ from domain.errors import MessageError
 
 MAX_RECORDS = 20_000
 MAX_REPETITIONS = 2_000
+_DELIMITER_FIELD = 2
+"""H.2 declares the delimiters, so it cannot be cut by them; field 2 of other records is a number."""
 RECORD_KINDS = frozenset("HPORCQLMS")
 
 Repetition: TypeAlias = "str | tuple[str, ...]"
@@ -83,7 +85,7 @@ class Record:
         if not text:
             return ()
         mark = self._delimiters.repeat
-        if not mark or number < 3:  # noqa: PLR2004  field 2 of H is the delimiters themselves
+        if not mark or number <= _DELIMITER_FIELD:
             return (text,)
         if text.count(mark) >= MAX_REPETITIONS:
             raise MessageError(f"a field repeats more than {MAX_REPETITIONS} times", code="MESSAGE_TOO_LARGE")

@@ -20,6 +20,9 @@ MAX_MESSAGE_BYTES = 4 << 20
 MAX_SEGMENTS = 20_000
 MAX_REPETITIONS = 2_000
 _LONGEST_ESCAPE = 400
+_DELIMITER_FIELD = 2
+"""MSH-1 and MSH-2 declare the delimiters, so they cannot be cut by them."""
+_CHARSET_FIELD = 18
 
 Repetition: TypeAlias = "str | tuple[str, ...]"
 FieldValue: TypeAlias = "Repetition | list[Repetition]"
@@ -91,7 +94,7 @@ class Segment:
         mark = self._delimiters.repetition
         if not text:
             return ()
-        if not mark or (self.name == "MSH" and number <= 2):  # noqa: PLR2004  MSH-1 and MSH-2 are the delimiters
+        if not mark or (self.name == "MSH" and number <= _DELIMITER_FIELD):
             return (text,)
         if text.count(mark) >= MAX_REPETITIONS:
             raise MessageError(
@@ -201,7 +204,7 @@ def _declared_charset(raw: bytes) -> str:
     start = raw.find(b"MSH")
     line = re.split(rb"[\r\n]", raw[max(start, 0) : max(start, 0) + 2000], maxsplit=1)[0]
     fields = line.split(line[3:4]) if line[3:4] else []
-    declared = fields[17] if len(fields) > 17 else b""  # noqa: PLR2004  MSH-18
+    declared = next(iter(fields[_CHARSET_FIELD - 1 :]), b"")
     repetition = line[5:6]
     first = declared.split(repetition)[0] if repetition else declared
     return _CHARSETS.get(first.decode("latin-1").strip().upper(), "")

@@ -90,10 +90,8 @@ class _Reader:
                 self._take_specimen(segment)
             case "OBR":
                 self._take_order(segment)
-            case "ORC" if not self._group.rows and self._group.has_order:
-                self._group.segments["ORC"] = segment  # OUL: the ORC belongs to the OBR before it
             case "ORC":
-                self._order_common = segment
+                self._take_common_order(segment)
             case "SAC" | "INV":
                 self._keep(segment)
             case "OBX":
@@ -136,6 +134,13 @@ class _Reader:
         self._group.segments["OBR"] = segment
         if self._order_common is not None:
             self._group.segments["ORC"], self._order_common = self._order_common, None
+
+    def _take_common_order(self, segment: Segment) -> None:
+        """OUL has the ORC behind its OBR, ORU in front of it."""
+        if self._group.has_order and not self._group.rows:
+            self._group.segments["ORC"] = segment
+        else:
+            self._order_common = segment
 
     def _keep(self, segment: Segment) -> None:
         """SAC and INV describe the specimen in front of an order, else the order they follow; the first one counts."""
