@@ -252,7 +252,6 @@ def simulator_app(
         tick: Called about every second for things that happen by themselves.
         spared: Path prefixes of pages for people: no faults there.
     """
-    behaviour = sender.behaviour
     calls: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
@@ -266,7 +265,18 @@ def simulator_app(
                 await sender.aclose()
 
     app = FastAPI(title=f"{name} simulator", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(_Faults, behaviour=behaviour, calls=calls, spared=spared)
+    app.add_middleware(_Faults, behaviour=sender.behaviour, calls=calls, spared=spared)
+
+    def state() -> dict[str, object]:
+        tick()
+        return {"simulator": name, "calls": dict(calls)} | snapshot()
+
+    _add_switches(app, sender, state)
+    return app
+
+
+def _add_switches(app: FastAPI, sender: WebhookSender, state: Callable[[], dict[str, object]]) -> None:
+    behaviour = sender.behaviour
 
     @app.post("/_sim/behaviour")
     async def change_behaviour(request: Request) -> JSONResponse:
@@ -278,27 +288,19 @@ def simulator_app(
         return JSONResponse(behaviour.model_dump())
 
     @app.get("/_sim/state")
-    async def state() -> JSONResponse:
-        tick()
-        shared = {
-            "simulator": name,
-            "behaviour": behaviour.model_dump(),
-            "calls": dict(calls),
-            "webhooks": {
-                "targets": sender.targets,
-                "pending": sender.pending,
-                "withheld": sender.withheld,
-                "given_up": sender.given_up,
-                "delivered": list(sender.delivered),
-            },
+    async def show_state() -> JSONResponse:
+        webhooks = {
+            "targets": sender.targets,
+            "pending": sender.pending,
+            "withheld": sender.withheld,
+            "given_up": sender.given_up,
+            "delivered": list(sender.delivered),
         }
-        return JSONResponse(shared | snapshot())
+        return JSONResponse({"behaviour": behaviour.model_dump(), "webhooks": webhooks} | state())
 
     @app.post("/_sim/drain")
     async def drain() -> JSONResponse:
         return JSONResponse({"delivered": await sender.drain()})
-
-    return app
 
 
 async def bounded_body(request: Request) -> bytes:

@@ -54,8 +54,8 @@ def create_app(
     """Return the simulator. `app.state.account` and `app.state.sender` are for tests.
 
     Args:
-        key_id: With `key_secret`, the only credentials it knows; the prefix decides test or live mode.
-        key_secret: Also signs the query of the return page.
+        key_id: The only key it knows; the prefix decides test or live mode.
+        key_secret: Of that key; also signs the query of the return page.
         webhook_secret: Signs the webhooks.
         webhook_urls: Who gets them.
         public_url: Base of `short_url`; by default where the request came in.
@@ -67,8 +67,7 @@ def create_app(
     sender = WebhookSender(behaviour or Behaviour(), webhook_urls, client=webhook_client)
 
     def emit(event: str, payload: Entity) -> None:
-        body, headers = _signed_event(event, payload, webhook_secret, int(clock().timestamp()))
-        sender.queue(event, body, headers)
+        sender.queue(event, *_signed_event(event, payload, webhook_secret, int(clock().timestamp())))
 
     account = SimulatedAccount(key_id, clock, emit, refund_status)
 
@@ -83,15 +82,13 @@ def create_app(
             raise Refusal("The api key provided is invalid", status=401)
         account.expire_due()
 
-    @app.exception_handler(Refusal)
-    async def refuse(_request: Request, refusal: Exception) -> JSONResponse:
-        return _refused(refusal if isinstance(refusal, Refusal) else Refusal("unknown"))
-
+    app.add_exception_handler(Refusal, _refuse)
     partner = APIRouter(prefix="/v1", dependencies=[Depends(authenticate)])
     _add_link_routes(partner, account, public_url)
     _add_payment_routes(partner, account)
     app.include_router(partner)
-    _add_pages(app, account, key_secret)
+    _add_overview(app, account)
+    _add_payment_page(app, account, key_secret)
     return app
 
 
@@ -137,7 +134,7 @@ def _add_payment_routes(partner: APIRouter, account: SimulatedAccount) -> None:
         return JSONResponse(account.refund_by_id(refund_id))
 
 
-def _add_pages(app: FastAPI, account: SimulatedAccount, key_secret: str) -> None:
+def _add_overview(app: FastAPI, account: SimulatedAccount) -> None:
     @app.get("/")
     async def overview() -> Response:
         account.expire_due()
@@ -172,6 +169,8 @@ def _add_pages(app: FastAPI, account: SimulatedAccount, key_secret: str) -> None
             raise Refusal("a refund ends processed or failed")
         return JSONResponse(account.settle_refund(refund_id, status))
 
+
+def _add_payment_page(app: FastAPI, account: SimulatedAccount, key_secret: str) -> None:
     @app.get("/pay/{link_id}")
     async def payment_page(link_id: str) -> Response:
         account.expire_due()
@@ -243,7 +242,8 @@ def _collection(items: list[Entity]) -> JSONResponse:
     return JSONResponse({"entity": "collection", "count": len(items), "items": items})
 
 
-def _refused(refusal: Refusal) -> JSONResponse:
+async def _refuse(_request: Request, error: Exception) -> Response:
+    refusal = error if isinstance(error, Refusal) else Refusal("unknown")
     detail: dict[str, object] = {
         "code": "BAD_REQUEST_ERROR",
         "description": refusal.description,

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from connectors.simulation import (
@@ -184,11 +184,8 @@ def create_app(
     """
     account = SimulatedSmsAccount(account_sid, senders, registered_texts, clock)
     sender = WebhookSender(behaviour or Behaviour(), client=webhook_client)
-    app = simulator_app("sms", sender, snapshot=lambda: {"messages": account.messages})
-    app.state.account, app.state.sender = account, sender
-    root = f"/2010-04-01/Accounts/{account_sid}"
 
-    def admit(request: Request) -> None:
+    async def admit(request: Request) -> None:
         if basic_credentials(request.headers.get("authorization", "")) != (account_sid, auth_token):
             raise Refusal(20003, "Authenticate", 401)
 
@@ -199,47 +196,49 @@ def create_app(
                 fields = _callback_fields(message, account_sid)
                 sender.queue(status, urlencode(fields).encode(), _signed(callback, fields, auth_token), url=callback)
 
-    @app.exception_handler(Refusal)
-    async def refuse(_request: Request, refusal: Exception) -> JSONResponse:
-        known = refusal if isinstance(refusal, Refusal) else Refusal(20500, "Internal Server Error", 500)
-        link = f"https://www.twilio.com/docs/errors/{known.code}"
-        body = {"code": known.code, "message": known.message, "more_info": link, "status": known.status}
-        return JSONResponse(body, known.status)
+    app = simulator_app("sms", sender, snapshot=lambda: {"messages": account.messages})
+    app.state.account, app.state.sender = account, sender
+    app.add_exception_handler(Refusal, _refuse)
+    partner = APIRouter(prefix=f"/2010-04-01/Accounts/{account_sid}", dependencies=[Depends(admit)])
+    _add_api(partner, account, report)
+    app.include_router(partner)
+    _add_page(app, account)
+    return app
 
-    @app.post(root + "/Messages.json")
+
+def _add_api(partner: APIRouter, account: SimulatedSmsAccount, report: Callable[[JsonObject, str], None]) -> None:
+    @partner.post("/Messages.json")
     async def create_message(request: Request) -> JSONResponse:
-        admit(request)
         pairs = parse_qsl((await bounded_body(request)).decode(errors="replace"), max_num_fields=100)
         form = dict(pairs)
         answer = dict(account.create(form))
         report(account.messages[answer["sid"]], form.get("StatusCallback", ""))
         return JSONResponse(answer, 201)
 
-    @app.get(root + "/Messages/{sid}.json")
-    async def fetch_message(sid: str, request: Request) -> JSONResponse:
-        admit(request)
+    @partner.get("/Messages/{sid}.json")
+    async def fetch_message(sid: str) -> JSONResponse:
         return JSONResponse(account.message(sid))
 
-    @app.get(root + ".json")
-    async def fetch_account(request: Request) -> JSONResponse:
-        admit(request)
-        return JSONResponse({"sid": account_sid, "status": "active", "type": "Full", "friendly_name": "Simulated"})
+    @partner.get(".json")
+    async def fetch_account() -> JSONResponse:
+        return JSONResponse({"sid": account.account_sid, "status": "active", "friendly_name": "Simulated"})
 
+
+def _add_page(app: FastAPI, account: SimulatedSmsAccount) -> None:
     @app.get("/")
     async def overview() -> Response:
         rows = [
-            (
-                one["to"],
-                one["from"] or one["messaging_service_sid"],
-                one["body"],
-                one["status"],
-                one["error_code"] or "",
-            )
+            (one["to"], one["from"] or one["messaging_service_sid"], one["body"], one["status"], one["error_code"])
             for one in reversed(account.messages.values())
         ]
         return page("SMS simulator", table("Messages, newest first", ("to", "from", "text", "status", "error"), rows))
 
-    return app
+
+async def _refuse(_request: Request, refusal: Exception) -> Response:
+    known = refusal if isinstance(refusal, Refusal) else Refusal(20500, "Internal Server Error", 500)
+    link = f"https://www.twilio.com/docs/errors/{known.code}"
+    body = {"code": known.code, "message": known.message, "more_info": link, "status": known.status}
+    return JSONResponse(body, known.status)
 
 
 def _callback_fields(message: JsonObject, account_sid: str) -> dict[str, str]:

@@ -78,11 +78,30 @@ class Refusal(Exception):  # noqa: N818  it becomes the partner's error body, it
 class SimulatedNumber:
     """One sending number: its templates and what was sent with them."""
 
-    def __init__(self, phone_number_id: str, display_phone_number: str, templates: Iterable[ApprovedTemplate]) -> None:
+    def __init__(
+        self, phone_number_id: str, display_phone_number: str, access_token: str, templates: Iterable[ApprovedTemplate]
+    ) -> None:
         self.phone_number_id = phone_number_id
         self.display_phone_number = display_phone_number
+        self._access_token = access_token
         self.templates = {(one.name, one.language): one for one in templates}
         self.messages: dict[str, JsonObject] = {}
+
+    def snapshot(self) -> dict[str, object]:
+        """Return all it holds, JSON-able."""
+        templates = [vars(template) for template in self.templates.values()]
+        return {"messages": self.messages, "templates": templates}
+
+    def admit(self, authorization: str, requested_number: str) -> None:
+        """Check token and number.
+
+        Raises:
+            Refusal: 190 or 100/33.
+        """
+        if authorization != f"Bearer {self._access_token}":
+            raise Refusal(190, "Invalid OAuth access token", status=401)
+        if requested_number != self.phone_number_id:
+            raise Refusal(100, f"Object with ID '{requested_number}' does not exist", subcode=33)
 
     def accept(self, body: JsonObject) -> JsonObject:
         """Take a message for sending; refuse what breaks the reference.
@@ -169,7 +188,7 @@ def create_app(
         webhook_client: How webhooks are sent.
     """
     sender = WebhookSender(behaviour or Behaviour(), webhook_urls, client=webhook_client)
-    number = SimulatedNumber(phone_number_id, display_phone_number, templates)
+    number = SimulatedNumber(phone_number_id, display_phone_number, access_token, templates)
 
     def report(message: JsonObject) -> None:
         statuses = [_status(message, name, int(clock().timestamp())) for name in _life(message["to"], reads=reads)]
@@ -178,32 +197,19 @@ def create_app(
             body, headers = _signed_statuses(number, batch, app_secret)
             sender.queue(f"messages {'+'.join(one['status'] for one in batch)}", body, headers)
 
-    app = simulator_app(
-        "whatsapp",
-        sender,
-        snapshot=lambda: {
-            "messages": number.messages,
-            "templates": [vars(template) for template in number.templates.values()],
-        },
-    )
+    app = simulator_app("whatsapp", sender, snapshot=number.snapshot)
     app.state.number, app.state.sender = number, sender
+    app.add_exception_handler(Refusal, _refuse)
+    _add_api(app, number, report)
+    _add_pages(app, number)
+    return app
 
-    def admit(request: Request, requested_number: str) -> None:
-        expected = f"Bearer {access_token}"
-        if request.headers.get("authorization") != expected:
-            raise Refusal(190, "Invalid OAuth access token", status=401)
-        if requested_number != phone_number_id:
-            raise Refusal(100, f"Object with ID '{requested_number}' does not exist", subcode=33)
 
-    @app.exception_handler(Refusal)
-    async def refuse(_request: Request, refusal: Exception) -> JSONResponse:
-        known = refusal if isinstance(refusal, Refusal) else Refusal(1, "unknown", status=500)
-        return JSONResponse(known.body(), known.status)
-
+def _add_api(app: FastAPI, number: SimulatedNumber, report: Callable[[JsonObject], None]) -> None:
     @app.post("/{version}/{number_id}/messages")
     async def send_message(version: str, number_id: str, request: Request) -> JSONResponse:
         del version  # every version answers alike
-        admit(request, number_id)
+        number.admit(request.headers.get("authorization", ""), number_id)
         answer = number.accept(json_object(await bounded_body(request)))
         report(number.messages[answer["messages"][0]["id"]])
         return JSONResponse(answer)
@@ -211,10 +217,11 @@ def create_app(
     @app.get("/{version}/{number_id}")
     async def phone_number(version: str, number_id: str, request: Request) -> JSONResponse:
         del version
-        admit(request, number_id)
-        shown = {"id": number_id, "display_phone_number": display_phone_number, "quality_rating": "GREEN"}
-        return JSONResponse(shown)
+        number.admit(request.headers.get("authorization", ""), number_id)
+        return JSONResponse({"id": number_id, "display_phone_number": number.display_phone_number})
 
+
+def _add_pages(app: FastAPI, number: SimulatedNumber) -> None:
     @app.post("/_sim/templates")
     async def approve_template(template: ApprovedTemplate) -> JSONResponse:
         number.templates[template.name, template.language] = template
@@ -233,7 +240,10 @@ def create_app(
             table("Templates", ("name", "language", "placeholders", "status"), approved),
         )
 
-    return app
+
+async def _refuse(_request: Request, refusal: Exception) -> Response:
+    known = refusal if isinstance(refusal, Refusal) else Refusal(1, "unknown", status=500)
+    return JSONResponse(known.body(), known.status)
 
 
 def _objects(value: object) -> list[JsonObject]:
