@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
@@ -65,9 +66,12 @@ class AttentionItem(BaseModel):
 
 
 def _place(cursor: str) -> Place:
-    rank, _, row_id = key_of(cursor).partition(":")
+    key = key_of(cursor)
+    if not key:
+        return Place()
+    rank, _, row_id = key.partition(":")
     try:
-        return Place.model_validate({"rank": rank or 0, "id": row_id or None})
+        return Place.model_validate({"rank": rank, "id": UUID(row_id)})
     except ValueError as error:
         raise BadRequestError("the cursor is not one of this list", code="CURSOR_INVALID") from error
 

@@ -1,0 +1,84 @@
+"""Every staff POST that changes something: without a key refused, repeated answered alike, reused refused."""
+
+import uuid
+
+import pytest
+
+from tests.integration.api.test_access import BODIES, STAFF_ROUTES, _filled, _permission, _thing
+
+CHANGES_NOTHING = {"/v1/patients/search"}
+POSTS = [route for method, route in STAFF_ROUTES if method == "POST" and route.path not in CHANGES_NOTHING]
+BY_POST = pytest.mark.parametrize("route", POSTS, ids=[route.path for route in POSTS])
+
+# who may, at DEL, in the test laboratory
+HOLDER = {
+    "patient.register": "front_desk", "order.place": "front_desk", "order.cancel": "front_desk",
+    "sample.collect": "phlebotomist", "sample.receive": "technician", "sample.reject": "technician",
+    "result.enter": "technician", "result.verify": "technician", "report.authorise": "pathologist",
+    "report.release": "billing", "payment.record": "billing", "invoice.reverse": "billing",
+    "attention.resolve": "admin", "message.reprocess": "technician", "staff.manage": "admin",
+    "analyzer.manage": "admin",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def things():
+    return {}
+
+
+async def _prepared(api, things, route):
+    api.gateway.reset()
+    facts = await _thing(api, things, "DEL")
+    await api.execute("update instrument_messages set state = 'unreadable'")
+    return (
+        api.staff_as(HOLDER[_permission(route).value]),
+        _filled(route.path, facts),
+        _filled(BODIES[route.path], facts),
+    )
+
+
+@BY_POST
+async def test_a_repeated_post_is_done_once(api, things, route):
+    client, path, body = await _prepared(api, things, route)
+    key = str(uuid.uuid4())
+    first = await client.post(path, body, key=key)
+    assert first.is_success, first.text
+    before = await api.execute("select (select count(*) from audit_entries) as audit, (select count(*) from commands)")
+    again = await client.post(path, body, key=key)
+    assert again.status_code == first.status_code
+    assert again.headers["Idempotency-Replayed"] == "true"
+    shown_once = {"key"}
+    assert {name: value for name, value in again.json().items() if name not in shown_once} == {
+        name: value for name, value in first.json().items() if name not in shown_once
+    }
+    assert again.json().get("key", "") == "", "a secret is not stored to be shown again"
+    assert before == await api.execute(
+        "select (select count(*) from audit_entries) as audit, (select count(*) from commands)"
+    )
+
+
+@BY_POST
+async def test_a_post_without_a_key_is_refused(api, things, route):
+    client, path, body = await _prepared(api, things, route)
+    answer = await api.client.post(path, json=body, headers=client.headers)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "IDEMPOTENCY_KEY_MISSING"
+
+
+@BY_POST
+async def test_the_key_of_another_request_is_refused(api, things, route):
+    client, path, body = await _prepared(api, things, route)
+    key = str(uuid.uuid4())
+    taken = await client.client.post(
+        "/v1/users/phlebotomist", json={}, headers={**api.staff_as("admin").headers, "Idempotency-Key": key}
+    )
+    assert taken.is_success
+    if client.headers != api.staff_as("admin").headers:
+        await api.execute(
+            "update idempotent_requests set actor_id = :a where key = :k",
+            a=api.lab.users[HOLDER[_permission(route).value]],
+            k=key,
+        )
+    answer = await client.post(path, body, key=key)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "IDEMPOTENCY_KEY_REUSED"
