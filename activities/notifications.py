@@ -25,6 +25,7 @@ from domain.messaging import Channel, DeliveryState, OutboundMessage, SentMessag
 from domain.money import formatted
 from domain.payments import PaymentLinkState
 from domain.report import ReportLanguage
+from domain.sharing_messages import ReportRef
 from rendering.messages import MessageTemplate, MessageText, render_message
 from store import audit, billing, sharing
 from store.progress import OrderFacts
@@ -42,15 +43,7 @@ NO_CONSENT = "NO_MESSAGE_CONSENT"
 NO_ADDRESS = "NO_ADDRESS"
 
 
-class ReportKey(BaseModel):
-    """Names one version of a report."""
-
-    model_config = ConfigDict(frozen=True)
-    order_no: str
-    report_id: str
-
-
-class SendReport(ReportKey):
+class SendReport(ReportRef):
     """Ask for a message about a report.
 
     Attributes:
@@ -127,7 +120,7 @@ class NotificationActivities:
         return await self._send(letter, request.channel)
 
     @activity.defn(name="notify.withhold_report")
-    async def withhold_report(self, key: ReportKey) -> None:
+    async def withhold_report(self, key: ReportRef) -> None:
         """Note that a confidential report is not sent by any message; it is handed over in person."""
         async with self.database.transaction() as session:
             shared = await sharing.shared_report(session, key.order_no, key.report_id, for_update=True)

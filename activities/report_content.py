@@ -167,7 +167,7 @@ def _line(reported: ReportedTest) -> ReportLine:
     test, result = reported.test, reported.result
     return ReportLine(
         test_name=test.name,
-        result=_printed_result(test, result),
+        result=printed_result(test, result),
         unit=test.unit_display,
         flag=ResultFlag(result.flag),
         reference=result.reference_text,
@@ -178,7 +178,8 @@ def _line(reported: ReportedTest) -> ReportLine:
     )
 
 
-def _printed_result(test: LabTest, result: Result) -> str:
+def printed_result(test: LabTest, result: Result) -> str:
+    """Return a result as printed, with its comparator."""
     if result.number is None or test.decimals is None:
         return result.value_text
     value = ResultValue(result.value_text, ResultKind(test.kind), Comparator(result.comparator), result.number)

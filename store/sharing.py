@@ -224,12 +224,17 @@ async def care_context_of(session: AsyncSession, reference: str) -> CareContextR
 # Consents and transfers at ABDM
 
 
-async def consent_of(session: AsyncSession, consent_id: str, *, for_update: bool = False) -> Consent | None:
+async def consent_of(session: AsyncSession, consent_id: str) -> Consent | None:
     """Return a consent by the network's id."""
-    query = select(Consent).where(Consent.consent_id == consent_id)
-    if for_update:
-        query = query.with_for_update()
-    return (await session.exec(query)).one_or_none()
+    return (await session.exec(select(Consent).where(Consent.consent_id == consent_id))).one_or_none()
+
+
+async def claim_consent(session: AsyncSession, row: Consent) -> tuple[Consent, bool]:
+    """Return the stored consent of this id, locked, and whether `row` was stored as it just now."""
+    added = insert(Consent).values(row.model_dump()).on_conflict_do_nothing().returning(col(Consent.id))
+    is_new = (await session.execute(added)).first() is not None
+    query = select(Consent).where(Consent.consent_id == row.consent_id).with_for_update()
+    return (await session.exec(query)).one(), is_new
 
 
 async def add_transfer(session: AsyncSession, row: HealthInfoTransferRow) -> None:

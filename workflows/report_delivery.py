@@ -19,7 +19,6 @@ with workflow.unsafe.imports_passed_through():
         CONFIDENTIAL,
         NOT_IN_FORCE,
         NotificationActivities,
-        ReportKey,
         SendReport,
         SentNotification,
     )
@@ -27,13 +26,13 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages import (
         CommandKind,
         CommandOutcome,
-        DeliveryResult,
         PartnerEventRef,
         ReportInput,
         StepCommandRef,
         WorkflowType,
     )
     from domain.messaging import Channel, DeliveryState, delivery_state_of
+    from domain.sharing_messages import DeliveryResult, ReportRef
     from workflows import queues
     from workflows.details import details
     from workflows.options import DB, partner
@@ -154,7 +153,7 @@ class ReportDeliveryWorkflow:
     async def _note_withheld(self) -> None:
         await workflow.execute_activity_method(
             NotificationActivities.withhold_report,
-            ReportKey(order_no=self._report.order_no, report_id=self._report.report_id),
+            ReportRef(order_no=self._report.order_no, report_id=self._report.report_id),
             **DB,
             summary="Note that the report is not sent",
         )
