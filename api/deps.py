@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from temporalio.converter import PayloadCodec
 
+from activities.report_links import ReportLinks
 from api.auth import AccessTokens, Authenticator, Passwords
 from api.config import ApiConfig
 from api.errors import UnauthenticatedError
@@ -87,7 +88,7 @@ class Resources:
 
     Attributes:
         codec: Opens workflow payloads for the Temporal UI.
-        link_keys: Verify patients' report links.
+        links: Reads patients' report links.
         doors: By source: `razorpay`, `whatsapp`, `sms`, `abdm`.
         checks: Further dependencies that `/health/ready` asks, by name.
     """
@@ -97,7 +98,7 @@ class Resources:
     gateway: CommandGateway
     documents: Documents
     codec: PayloadCodec | None
-    link_keys: tuple[bytes, ...] = field(repr=False)
+    links: ReportLinks
     passwords: Passwords
     tokens: AccessTokens
     doors: Mapping[str, Door] = field(default_factory=dict)

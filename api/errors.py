@@ -27,6 +27,7 @@ from domain.errors import (
     RuleError,
 )
 from store.session import StoreUnavailableError
+from workflows.codec import CodecError
 from workflows.gateway import TemporalAwayError
 
 log = logging.getLogger("labsetu.api")
@@ -89,6 +90,7 @@ _STATUS: tuple[tuple[type[LabError], HTTPStatus], ...] = (
     (ConflictError, HTTPStatus.CONFLICT),
     (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (RuleError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (CodecError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (MessageError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (FrameError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -215,9 +217,7 @@ async def on_database_error(request: Request, error: Exception) -> JSONResponse:
         raise error
     status, code, detail, action = known
     headers = {"Retry-After": RETRY_AFTER_S} if code != "TEXT_NOT_STORABLE" else {}
-    return problem(
-        status, code=code, detail=detail, action=action, request_id=request_id_of(request), headers=headers
-    )
+    return problem(status, code=code, detail=detail, action=action, request_id=request_id_of(request), headers=headers)
 
 
 _DATABASE_ANSWERS: tuple[tuple[type[Exception], tuple[int, str, str, str]], ...] = (

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from activities import resources as shared_resources
+from activities.report_links import ReportLinks
 from api.auth import AccessTokens, Passwords
 from api.config import ApiConfig
 from api.deps import Door, Resources
@@ -53,7 +54,7 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[Resources]:
             gateway=_gateway(settings, codec_keys),
             documents=files,
             codec=EncryptionCodec(codec_keys, settings.temporal.codec_active_key),
-            link_keys=(shared.link_key,),
+            links=ReportLinks(shared.link_key, config.public_url),
             passwords=Passwords(),
             tokens=AccessTokens(config),
             doors=_doors(settings, shared),

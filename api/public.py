@@ -11,10 +11,8 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from api.deps import FromApp
 from api.errors import responses
-from domain.clock import utc_now
 from domain.enums import ReportState
 from domain.errors import NotFoundError
-from domain.report_links import report_of
 from rendering.check_page import CHECK_PAGE_POLICY, CheckOutcome, ReportCheck, initials_of, render_check_page
 from store.reports import ReportRow, newest_version, report_by_check_token, report_by_id
 
@@ -62,7 +60,7 @@ async def patient_report(token: str, resources: FromApp) -> Response:
 
     A confidential report is never given out this way, nor one that was replaced or withdrawn.
     """
-    report_id = report_of(token, resources.link_keys, utc_now())
+    report_id = resources.links.report_of(token)
     async with resources.database.transaction() as session:
         found = await report_by_id(session, report_id)
     if found is None or found.is_confidential or found.state is not ReportState.ISSUED:
