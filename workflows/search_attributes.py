@@ -2,8 +2,10 @@
 
 from temporalio.common import SearchAttributeKey
 
-ORDER_NO = SearchAttributeKey.for_keyword("LabOrderNo")
-STAGE = SearchAttributeKey.for_keyword("LabStage")
-BRANCH = SearchAttributeKey.for_keyword("LabBranch")
-PRIORITY = SearchAttributeKey.for_keyword("LabPriority")
-ATTENTION = SearchAttributeKey.for_keyword_list("LabAttention")
+from domain import search_attributes as names
+
+ORDER_NO = SearchAttributeKey.for_keyword(names.ORDER_NO)
+STAGE = SearchAttributeKey.for_keyword(names.STAGE)
+BRANCH = SearchAttributeKey.for_keyword(names.BRANCH)
+PRIORITY = SearchAttributeKey.for_keyword(names.PRIORITY)
+ATTENTION = SearchAttributeKey.for_keyword_list(names.ATTENTION)
