@@ -178,6 +178,7 @@ def _audit(_options: argparse.Namespace) -> int:
             await database.close()
         for head in heads:
             print(f"{head.chain}: {head.seq} entries, head {head.hash}")
+        print(f"{len(heads)} chains, {len(broken)} broken places")
         for link in broken:
             print(f"BROKEN {link.chain} at {link.seq}: {link.what}", file=sys.stderr)
         return 1 if broken else 0

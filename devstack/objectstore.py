@@ -55,7 +55,7 @@ def start(home: Path, ports: Ports, access_key: str, secret_key: str) -> ObjectS
     """
     begun = time.monotonic()
     data = home / "objects"
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # documents of patients
     spec = _spec(home, data, ports, access_key, secret_key)
     endpoint = f"{LOOPBACK}:{ports.objects}"
     record, started = ensure_running(
@@ -98,7 +98,7 @@ def _spec(home: Path, data: Path, ports: Ports, access_key: str, secret_key: str
 
 
 def _private_file(directory: Path, name: str, text: str) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = directory / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.conf"
     if not file.exists():
         for old in directory.glob(f"{name}-*.conf"):

@@ -79,14 +79,14 @@ def launch(spec: Launch) -> Record:
     Raises:
         StackError: It cannot be executed, or ended at once.
     """
-    spec.log.parent.mkdir(parents=True, exist_ok=True)
+    spec.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = os.environ if spec.whole_environment else _minimal_environment()
     user, group = spec.user or (None, None)
     with spec.log.open("ab") as log:
         try:
             process = subprocess.Popen(
                 list(spec.command), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=spec.cwd,
-                env={**kept, **spec.environment}, start_new_session=True, close_fds=True,
+                env={**kept, **spec.environment}, start_new_session=True, umask=0o077,
                 user=user, group=group, extra_groups=None if user is None else [],
             )  # fmt: skip
         except OSError as error:
@@ -180,7 +180,7 @@ class Registry:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def running(self, name: str) -> Record | None:
         """Return the record of a process that still runs; forget one that does not, or that cannot be read."""
