@@ -30,6 +30,7 @@ from connectors.files.settings import FilesSettings
 from connectors.razorpay.settings import RazorpaySettings
 from connectors.sms.settings import SmsSettings
 from connectors.whatsapp.settings import WhatsAppSettings
+from domain.policies import LabPolicies
 
 PREFIX = "LABSETU_"
 MIN_SECRET_BYTES = 32
@@ -204,6 +205,7 @@ class Settings(BaseSettings):
     Attributes:
         home: Where the dev stack keeps data, logs and generated secrets.
         environment: `production` refuses missing, short and well-known secrets.
+        policies: Waiting times of the workflows (`domain/policies.py`).
         payments: Razorpay; a partner whose section is absent is not used, and its steps are answered by staff.
         einvoice: The GST e-invoice portal.
         abdm: The health-data network.
@@ -217,6 +219,7 @@ class Settings(BaseSettings):
     home: Path = Path(".labsetu")
     environment: Literal["development", "production"] = "development"
     lab: LabSettings = LabSettings()
+    policies: LabPolicies = LabPolicies()
     database: DatabaseSettings = DatabaseSettings()
     temporal: TemporalSettings = TemporalSettings()
     objects: FilesSettings = FilesSettings()

@@ -28,7 +28,7 @@ from store import audit
 from store.progress import OrderFacts, count_rows, order_facts
 from store.session import Database
 from store.tables.results import Report, Verification
-from store.timeline import add_event
+from store.timeline import EventDetail, add_event
 
 PDF = "application/pdf"
 _TOKEN_BYTES = 16
@@ -172,7 +172,7 @@ async def _record(session: AsyncSession, facts: OrderFacts, draft: _Draft, store
         )
     )
     await session.flush()
-    detail = {"report_no": content.report_no, "version": content.version, "sha256": stored.sha256}
+    detail: EventDetail = {"report_no": content.report_no, "version": content.version, "sha256": stored.sha256}
     await add_event(session, facts.order.id, source="LabOrder", kind="report_issued", detail=detail)
     await audit.record(
         session, chain=facts.branch.code, actor=system("LabOrder"), action="report.issued", object_kind="report",

@@ -67,6 +67,7 @@ def _gateway(settings: Settings, codec_keys: dict[str, bytes]) -> Gateway:
     return Gateway(
         connect=lambda: connect(temporal.address, temporal.namespace, codec_keys, temporal.codec_active_key),
         lab=settings.lab.code,
+        policies=settings.policies,
     )
 
 

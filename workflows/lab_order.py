@@ -123,11 +123,14 @@ class LabOrderWorkflow:
         """Wait through collection, receipt, analysis and verification; each has its own due time."""
         while self._known.stage is not OrderStage.AUTHORISED and not self._is_cancelled:
             stage = self._known.stage
-            moved = await self._waits(lambda stage=stage: self._known.stage is not stage, self._due(stage), stage.value)
+            moved = await self._waits(self._left(stage), self._due(stage), stage.value)
             if moved:
                 await self._steps.clear(stage.value)
             else:
                 await self._steps.raise_attention(stage.value, "overdue")
+
+    def _left(self, stage: OrderStage) -> Callable[[], bool]:
+        return lambda: self._known.stage is not stage
 
     def _due(self, stage: OrderStage) -> timedelta:
         if stage in {OrderStage.REGISTERED, OrderStage.COLLECTED}:
@@ -232,13 +235,13 @@ class LabOrderWorkflow:
     @verify_results.validator
     @authorise_report.validator
     @cancel_order.validator
-    def _refuse_after_report(self, _ref: CommandRef) -> None:
+    def _refuse_after_report(self, ref: CommandRef) -> None:  # noqa: ARG002
         stage = self._progress.stage if self._progress else OrderStage.REGISTERED
         if stage in _ENDED:
             raise refuse("ORDER_ENDED", f"the order is {stage.value}", "A corrected report is an amendment.")
 
     @release_report.validator
-    def _refuse_after_release(self, _ref: CommandRef) -> None:
+    def _refuse_after_release(self, ref: CommandRef) -> None:  # noqa: ARG002
         if self._is_cancelled or (self._progress and self._progress.stage is OrderStage.CLOSED):
             raise refuse("ORDER_ENDED", "the order has ended")
 
