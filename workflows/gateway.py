@@ -198,8 +198,11 @@ class Gateway:
                 static_summary=f"Take back {invoice_no}",
                 rpc_timeout=self.patience,
             )
-        except WorkflowAlreadyStartedError:
-            return
+        except WorkflowAlreadyStartedError as error:
+            # a run that ended applied the commands it found; one that came later has nothing left to do
+            raise WorkflowGoneError(
+                "the invoice was taken back before", action="Look at the invoice: it is reversed already."
+            ) from error
         except RPCError as error:
             raise _translated(error) from error
 
