@@ -66,8 +66,7 @@ class DatabaseSettings(_Section):
         url: SQLAlchemy URL of the role `labsetu_app`, `postgresql+asyncpg://…`.
         owner_url: The same for `labsetu_owner`, which runs migrations; only `labsetu migrate` needs it.
         seal_key: Base64 of 32 random bytes; seals the few partner tokens that are kept in rows.
-        pool_size: Connections kept open per process.
-        pool_overflow: Connections opened beyond that under load.
+        pool_size: Connections kept open per process; as many again are opened under load.
         command_timeout_s: Longest wait for one statement, in seconds.
     """
 
@@ -75,7 +74,6 @@ class DatabaseSettings(_Section):
     owner_url: SecretStr = SecretStr("")
     seal_key: SecretStr = SecretStr("")
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
-    pool_overflow: Annotated[int, Field(ge=0, le=100)] = 4
     command_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5.0
 
     def decoded_seal_key(self) -> bytes:
@@ -153,9 +151,7 @@ class InstrumentSettings(_Section):
         max_message_bytes: Longest message; a longer one is refused with the protocol's own error.
         max_connections: In all.
         max_connections_per_address: From one IP address.
-        first_byte_timeout_s: Time from connect to the first byte.
-        message_timeout_s: Time for one whole message.
-        idle_timeout_s: Time without a byte between messages.
+        message_timeout_s: Time from the first byte of a message to its last.
     """
 
     host: str = "127.0.0.1"
@@ -164,9 +160,7 @@ class InstrumentSettings(_Section):
     max_message_bytes: Annotated[int, Field(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
     max_connections: Annotated[int, Field(ge=1, le=4096)] = 128
     max_connections_per_address: Annotated[int, Field(ge=1, le=4096)] = 8
-    first_byte_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     message_timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
 
 
 class TelemetrySettings(_Section):
@@ -192,11 +186,9 @@ class AuditSettings(_Section):
 
     Attributes:
         key: Key of the HMAC that chains the rows.
-        key_id: Written to each row, so that a later key does not orphan older ones.
     """
 
     key: SecretStr = SecretStr("")
-    key_id: Annotated[str, Field(min_length=1, max_length=32)] = "k1"
 
 
 class Settings(BaseSettings):

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -34,10 +35,8 @@ def composed() -> dict[str, Any]:
 def known_variables(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[str]:
     """Every variable that the settings read."""
     for name, field in model.model_fields.items():
-        inner = [
-            kind for kind in (field.annotation, *get_args(field.annotation))
-            if isinstance(kind, type) and issubclass(kind, BaseModel)
-        ]  # fmt: skip
+        kinds = get_args(field.annotation) if get_origin(field.annotation) is UnionType else (field.annotation,)
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if inner:
             yield from known_variables(inner[0], (*path, name))
         else:
@@ -109,6 +108,19 @@ def test_every_variable_of_ours_is_one_that_the_settings_know():
     named = set(re.findall(rf"\b{PREFIX}[A-Z0-9_]*[A-Z0-9]\b", COMPOSE + EXAMPLE))
     sections = {variable(name) for name in Settings.model_fields}  # "LABSETU_PAYMENTS__…" in a comment
     assert named - known - sections == set()
+
+
+def test_the_reference_lists_every_setting_and_no_other():
+    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(LABSETU_\w+)`", text, flags=re.MULTILINE))
+    assert listed == set(known_variables()) | {"LABSETU_PORT_BASE", "LABSETU_SECRETS_DIR"}
+
+
+def test_every_setting_is_read_by_somebody():
+    files = [file for package in ROOT.glob("*/__init__.py") for file in package.parent.rglob("*.py")]
+    code = "".join(file.read_text(encoding="utf-8") for file in [*files, ROOT / "cli.py", ROOT / "worker.py"])
+    read = set(re.findall(r"\.([a-z_0-9]+)\b", code))
+    assert {name.rpartition("__")[2].removeprefix(PREFIX).lower() for name in known_variables()} - read == set()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
