@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "domain", "rules", "store", "connectors", "rendering", "activities", "workflows", "inbox", "api", "devstack",
 )  # fmt: skip
-CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+CODE = re.compile(r"[A-Z][A-Z0-9_]{3,}")
 # in these files codes stand in tables rather than behind `code=`
 TABLES = ("api/errors.py", "api/limits.py")
 
