@@ -1,6 +1,7 @@
 """Messages to patients: sent once, refused for a reason, settled by status reports."""
 
 import pytest
+from sqlmodel import select
 
 from activities.notifications import NotificationActivities, SendPaymentRequest, SendReport
 from domain.errors import ConnectorError, RejectedError, RequestError, UnavailableError
@@ -152,8 +153,6 @@ async def payment_link(desk: SharingDesk, report: IssuedReport, reference: str =
 
 
 def _invoice(report: IssuedReport):
-    from sqlmodel import select
-
     return select(Invoice).where(Invoice.order_id == report.order_id)
 
 
