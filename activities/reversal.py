@@ -1,4 +1,4 @@
-"""Taking an invoice back: how far the money is, which way the document goes, and its last ledger entry."""
+"""Taking an invoice back: how far it is, its cancellation or credit note, and its last ledger entry."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from domain.einvoice import DocumentKind
 from domain.enums import EInvoiceState, InvoiceState, LedgerKind, RefundState
 from domain.messages import WorkflowType
 from domain.payments import PaymentLinkState
-from rules import gst, gst_tax
-from rules.gst import ReversalRoute
+from rules import gst_tax
 from store import audit, billing
 from store.billing import Bill
 from store.session import Database
@@ -46,6 +45,7 @@ class ReversalFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     invoice_no: str
+    order_no: str
     branch: str
     state: InvoiceState
     commands: tuple[str, ...] = ()
@@ -55,13 +55,6 @@ class ReversalFacts(BaseModel):
     refunds_open: tuple[str, ...] = ()
     is_settled: bool = False
     note_no: str = ""
-
-
-class Route(BaseModel):
-    """Which way a document is taken back."""
-
-    model_config = ConfigDict(frozen=True)
-    route: ReversalRoute
 
 
 class CreditNote(BaseModel):
@@ -100,15 +93,6 @@ class ReversalActivities:
         """Read how far it is."""
         async with self.database.transaction() as session:
             return await _facts(session, await billing.bill_of(session, key.invoice_no))
-
-    @activity.defn(name="billing.plan_reversal")
-    async def plan_reversal(self, key: InvoiceKey) -> Route:
-        """Decide by the rules of the day which way the document goes."""
-        async with self.database.transaction() as session:
-            bill = await billing.bill_of(session, key.invoice_no)
-            einvoice = await billing.einvoice_of(session, bill.invoice.id)
-            registered = einvoice.state is EInvoiceState.GENERATED
-            return Route(route=gst.reversal_route(einvoice.ack_at if registered else None, self.now()))
 
     @activity.defn(name="billing.cancel_invoice")
     async def cancel_invoice(self, key: InvoiceKey) -> None:
@@ -177,6 +161,7 @@ async def _facts(session: AsyncSession, bill: Bill) -> ReversalFacts:
     note = await billing.note_of(session, invoice.id)
     return ReversalFacts(
         invoice_no=invoice.document_no,
+        order_no=bill.order.order_no,
         branch=bill.branch.code,
         state=invoice.state,
         commands=tuple(str(row_id) for row_id in await billing.reversal_commands(session, bill)),

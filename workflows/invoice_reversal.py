@@ -62,6 +62,7 @@ class InvoiceReversalWorkflow:
     def __init__(self, reversal: ReversalInput) -> None:
         self._reversal = reversal
         self._key = InvoiceKey(invoice_no=reversal.invoice_no)
+        self._order_no = reversal.order_no
         self._steps = PartnerSteps(WorkflowType.INVOICE_REVERSAL.value, reversal.order_no)
         self._stages = {"Money": "to be given back", "Document": "to be taken back"}
         self._note_no = ""
@@ -69,7 +70,7 @@ class InvoiceReversalWorkflow:
     @workflow.run
     async def run(self, _reversal: ReversalInput) -> ReversalResult:
         """Take the invoice back and return how."""
-        workflow.upsert_search_attributes([search_attributes.ORDER_NO.value_set(self._reversal.order_no)])
+        await self._find_order()
         facts = await self._apply_commands()
         if not facts.is_marked:
             return await self._end("refused")
@@ -79,9 +80,15 @@ class InvoiceReversalWorkflow:
             halves.create_task(self._give_money_back())
         await self._balance()
         await self._apply_commands()
-        order_id = ids.order_workflow_id(self._reversal.lab, self._reversal.order_no)
+        order_id = ids.order_workflow_id(self._reversal.lab, self._order_no)
         await tell(order_id, SignalName.PAYMENT_SETTLED, InvoiceRef(invoice_no=self._reversal.invoice_no))
         return await self._end(document.result())
+
+    async def _find_order(self) -> None:
+        """Learn the order: a command that waited for Temporal names the invoice only."""
+        self._order_no = (await self._read()).order_no
+        self._steps = PartnerSteps(WorkflowType.INVOICE_REVERSAL.value, self._order_no)
+        workflow.upsert_search_attributes([search_attributes.ORDER_NO.value_set(self._order_no)])
 
     async def _end(self, outcome: Outcome) -> ReversalResult:
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -193,11 +200,11 @@ class InvoiceReversalWorkflow:
                 ids.einvoice_workflow_id(note.document_no),
                 EInvoiceInput(
                     lab=self._reversal.lab,
-                    order_no=self._reversal.order_no,
+                    order_no=self._order_no,
                     invoice_no=note.document_no,
                     policies=self._reversal.policies,
                 ),
-                order_no=self._reversal.order_no,
+                order_no=self._order_no,
                 branch=branch,
                 summary=f"E-invoice of credit note {note.document_no}",
             )
@@ -209,12 +216,12 @@ class InvoiceReversalWorkflow:
             ids.refund_workflow_id(payment_ref),
             RefundInput(
                 lab=self._reversal.lab,
-                order_no=self._reversal.order_no,
+                order_no=self._order_no,
                 invoice_no=self._reversal.invoice_no,
                 payment_ref=payment_ref,
                 policies=self._reversal.policies,
             ),
-            order_no=self._reversal.order_no,
+            order_no=self._order_no,
             branch=branch,
             summary=f"Refund of {self._reversal.invoice_no}",
         )

@@ -31,8 +31,8 @@ class Bookkeeper(Desk):
         super().__init__()
         self.facts = ReversalFacts.model_validate(
             {
-                "invoice_no": INVOICE_NO, "branch": "DEL", "state": InvoiceState.ISSUED, "is_marked": True,
-                "is_settled": True, **facts,
+                "invoice_no": INVOICE_NO, "order_no": ORDER_NO, "branch": "DEL", "state": InvoiceState.ISSUED,
+                "is_marked": True, "is_settled": True, **facts,
             }
         )  # fmt: skip
         self.einvoice = EInvoiceFacts(invoice_no=INVOICE_NO, state=einvoice, irn="a" * 64)
@@ -119,7 +119,7 @@ async def start(client: Client, **einvoice: object) -> Reversal:
     )
     return await client.start_workflow(
         InvoiceReversalWorkflow.run,
-        ReversalInput(lab="LAB1", order_no=ORDER_NO, invoice_no=INVOICE_NO, policies=policies),
+        ReversalInput(lab="LAB1", order_no="", invoice_no=INVOICE_NO, policies=policies),
         id=ids.reversal_workflow_id(INVOICE_NO),
         task_queue=queues.ORCHESTRATION,
     )

@@ -366,5 +366,5 @@ def test_every_activity_has_its_area_in_its_name():
         for method in vars(owner).values()
         if hasattr(method, "__temporal_activity_definition")
     ]
-    assert len(names) == len(set(names)) == 16
+    assert len(names) == len(set(names)) == 15
     assert all(name.startswith("billing.") for name in names)

@@ -17,7 +17,6 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.messages import CommandKind
-from rules.gst import ReversalRoute
 from tests.fixtures.counting_house import TAXABLE, CountingHouse
 
 GENERATE, CANCEL = "/api/invoice", "/cancel"
@@ -206,8 +205,6 @@ async def test_the_window_of_the_portal_is_kept(house: CountingHouse, hours: flo
     _, key = await _billed(house)
     await house.run(house.einvoicing.generate, key)
     house.clock.forward(hours=hours)
-    wanted = ReversalRoute.CANCEL_IRN if is_cancelled else ReversalRoute.CREDIT_NOTE
-    assert (await house.run(house.reversal.plan_reversal, key)).route is wanted
     for _ in range(2):
         assert (await house.run(house.einvoicing.cancel_irn, key)).is_cancelled is is_cancelled
 
