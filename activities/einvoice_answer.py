@@ -31,22 +31,22 @@ def registration_from(
         RuleError: Another IRN or amount, a malformed field, or a QR code that the portal did not sign.
     """
     if answer["irn"].lower() != document.irn:
-        raise _refused("this is not the IRN of the document", "EINVOICE_IRN_DIFFERS")
+        raise _refused("this is not the IRN of the document", code="EINVOICE_IRN_DIFFERS")
     if not answer["ack_no"].isdecimal() or len(answer["ack_no"]) > MAX_ACK_DIGITS:
-        raise _refused("the acknowledgement number has digits only", "EINVOICE_ANSWER_INVALID")
+        raise _refused("the acknowledgement number has digits only", code="EINVOICE_ANSWER_INVALID")
     try:
         ack_at = datetime.fromisoformat(answer["ack_at"])
     except ValueError:
-        raise _refused("the acknowledgement time is not readable", "EINVOICE_ANSWER_INVALID") from None
+        raise _refused("the acknowledgement time is not readable", code="EINVOICE_ANSWER_INVALID") from None
     ack_at = (ack_at.replace(tzinfo=IST) if ack_at.tzinfo is None else ack_at).astimezone(UTC)
     if ack_at > now + CLOCK_TOLERANCE:
-        raise _refused("the acknowledgement time lies in the future", "EINVOICE_ANSWER_INVALID")
+        raise _refused("the acknowledgement time lies in the future", code="EINVOICE_ANSWER_INVALID")
     try:
         signed = verify_signed_qr(answer["signed_qr"], signing_keys)
     except (AuthError, MessageError) as error:
-        raise _refused(f"the QR code cannot be trusted: {error.message}", error.code) from error
+        raise _refused(f"the QR code cannot be trusted: {error.message}", code=error.code) from error
     if signed.get("Irn") != document.irn or signed.get("TotInvVal") != rupees(document.total_paise):
-        raise _refused("the QR code belongs to another document", "EINVOICE_CONTENT_DIFFERS")
+        raise _refused("the QR code belongs to another document", code="EINVOICE_CONTENT_DIFFERS")
     return IrnRecord(
         irn=document.irn,
         ack_no=answer["ack_no"],
@@ -57,5 +57,5 @@ def registration_from(
     )
 
 
-def _refused(message: str, code: str) -> RuleError:
+def _refused(message: str, *, code: str) -> RuleError:
     return RuleError(message, code=code, action="Copy the registration from the portal again, or retry the step.")

@@ -208,7 +208,7 @@ class PartnerSteps:
     def check(self, ref: StepCommandRef) -> None:
         """Refuse a decision about a step that is not running; for the update's validator."""
         if ref.step not in self._running:
-            raise refuse("STEP_NOT_WAITING", f"step {ref.step} does not wait for anything")
+            raise refuse(code="STEP_NOT_WAITING", message=f"step {ref.step} does not wait for anything")
 
     async def resolve(self, ref: StepCommandRef) -> CommandOutcome:
         """Record staff's decision and take it; for the update's handler. The step picks it up at once."""

@@ -220,7 +220,7 @@ class PaymentWorkflow:
     def _refuse_when_over(self, ref: CommandRef) -> None:
         if self._facts is not None and self._is_over:
             message = f"nothing more is collected for this invoice (command {ref.command_id})"
-            raise refuse("PAYMENT_CLOSED", message, "Reload the invoice.")
+            raise refuse(code="PAYMENT_CLOSED", message=message, action="Reload the invoice.")
 
     @workflow.update(name=CommandKind.RESOLVE_STEP.value, description="Retry, skip or answer a step by hand")
     async def resolve_step(self, ref: StepCommandRef) -> CommandOutcome:
