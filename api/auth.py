@@ -74,7 +74,7 @@ class Passwords:
 
 def _is_guessable(password: str) -> bool:
     letters = "".join(character for character in password.lower() if character.isalnum())
-    return letters.strip("0123456789") in _COMMON or len(set(letters)) <= 3  # noqa: PLR2004  aaaa, abab
+    return letters.strip("0123456789") in {*_COMMON, ""} or len(set(letters)) <= 3  # noqa: PLR2004  aaaa, abab
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from domain.errors import (
     NotFoundError,
     NotPermittedError,
     RuleError,
+    UnavailableError,
 )
 from store.session import StoreUnavailableError
 from workflows.codec import CodecError
@@ -95,6 +96,7 @@ _STATUS: tuple[tuple[type[LabError], HTTPStatus], ...] = (
     (FrameError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (TemporalAwayError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ConnectorError, HTTPStatus.BAD_GATEWAY),
 )
 

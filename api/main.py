@@ -13,8 +13,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 
-from api import codec, connectors_http, operations, public
+from api import codec, connectors_http, operations, public, reference
 from api.config import ApiConfig
 from api.deps import Resources
 from api.errors import Problem, add_error_handlers
@@ -36,6 +37,7 @@ from api.staff import (
     worklists,
 )
 from api.webhooks import abdm, razorpay, sms, whatsapp
+from telemetry import tracing
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -48,24 +50,38 @@ STAFF = (
 )  # fmt: skip
 OUTSIDE = (
     razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,
-    operations.router,
+    operations.router, reference.router,
 )  # fmt: skip
+UNTRACED = "health/.*,metrics,/r/.*,/check/.*,webhooks/.*"
+"""Health checks are noise; the other paths and queries hold tokens, and a span names the whole address."""
 ROUTERS: tuple[APIRouter, ...] = (*STAFF, *OUTSIDE)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application of a process with these settings; nothing is opened before it starts."""
-    return build_app(config_of(settings), lambda: open_api_resources(settings))
+    # the process has set its provider before; where it has none, nothing is wrapped and nothing is paid
+    provider = trace.get_tracer_provider() if settings.telemetry.otlp_endpoint else None
+    return build_app(config_of(settings), lambda: open_api_resources(settings), provider)
 
 
-def build_app(config: ApiConfig, open_resources: OpenResources) -> FastAPI:
-    """Return the application around resources that `open_resources` opens when it starts and closes when it stops."""
+def build_app(
+    config: ApiConfig, open_resources: OpenResources, tracer_provider: trace.TracerProvider | None = None
+) -> FastAPI:
+    """Return the application around resources that are opened when it starts and closed when it stops.
+
+    Args:
+        config: Keys, limits and switches.
+        open_resources: Called once, at the start.
+        tracer_provider: Where spans of requests go; None: no request is traced.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources() as resources:
             app.state.resources = resources
             yield
+        if isinstance(tracer_provider, SdkTracerProvider):
+            tracing.close(tracer_provider)
 
     app = FastAPI(
         title="LabSetu",
@@ -83,10 +99,10 @@ def build_app(config: ApiConfig, open_resources: OpenResources) -> FastAPI:
     app.add_middleware(RequestScope)
     # a description that names its problem answers, though no route returns the model itself
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
-    # records nothing until a tracer provider is set; health checks and scrapes are noise
-    FastAPIInstrumentor.instrument_app(
-        app, tracer_provider=trace.get_tracer_provider(), excluded_urls="health/.*,metrics"
-    )
+    if tracer_provider is not None:
+        FastAPIInstrumentor.instrument_app(
+            app, tracer_provider=tracer_provider, excluded_urls=UNTRACED, exclude_spans=["receive", "send"]
+        )
     return app
 
 

@@ -36,6 +36,7 @@ def config_of(settings: Settings) -> ApiConfig:
         refresh_life=timedelta(days=settings.api.refresh_days),
         body_limit_bytes=settings.api.body_limit_bytes,
         instrument_body_limit_bytes=settings.instruments.max_message_bytes,
+        metrics_token=settings.api.metrics_token,
         temporal_ui_origin=settings.temporal.ui_url.rstrip("/"),
         is_codec_open=settings.environment == "development",
         has_docs=settings.api.docs,

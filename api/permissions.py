@@ -113,7 +113,7 @@ COMMAND_PERMISSIONS: Mapping[CommandKind, Permission] = MappingProxyType(
 PUBLIC_ROUTES = frozenset(
     {
         "/v1/auth/token", "/v1/auth/refresh", "/v1/auth/logout",
-        "/health/live", "/health/ready", "/metrics", "/docs/errors",
+        "/health/live", "/health/ready", "/metrics", "/docs", "/docs/errors",
         "/check/{token}", "/r/{token}",
         "/webhooks/razorpay", "/webhooks/whatsapp", "/webhooks/sms", "/webhooks/abdm/{api:path}",
         "/connectors/{protocol}/{analyzer}",

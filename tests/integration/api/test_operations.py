@@ -134,6 +134,14 @@ async def test_the_error_page_explains_every_code(api):
     assert "## NOT_FOUND" in answer.text
 
 
+async def test_the_reference_page_lists_routes_and_loads_nothing(api):
+    page = await api.client.get("/docs")
+    assert page.status_code == 200
+    assert "/v1/orders/{order_no}/timeline" in page.text
+    assert "<script" not in page.text
+    assert "//" not in page.text.replace("https://lab.example", "")
+
+
 async def test_the_description_lists_every_route_with_its_problems(api):
     schema = (await api.client.get("/openapi.json")).json()
     described = {(method.upper(), path) for path, item in schema["paths"].items() for method in item}
