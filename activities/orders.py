@@ -17,7 +17,7 @@ from rules.progress import Tally, stage_of
 from store import audit
 from store.progress import OrderFacts, count_rows, keep_stage, order_facts
 from store.session import Database
-from store.timeline import EventDetail, add_event
+from store.timeline import EventDetail, add_event, has_event
 
 _ADD_ATTENTION = text(
     "update orders set attention = array_append(attention, :key) where id = :id and not (:key = any(attention))"
@@ -107,9 +107,9 @@ class OrderActivities:
         """Note that the run exists and return how far the order has come."""
         async with self.database.transaction() as session:
             facts = await order_facts(session, started.order_no, for_update=True)
-            if facts.order.workflow_started_at is None:
-                facts.order.workflow_started_at = utc_now()
-                session.add(facts.order)
+            facts.order.workflow_started_at = facts.order.workflow_started_at or utc_now()
+            session.add(facts.order)
+            if not await has_event(session, facts.order.id, "workflow_started"):
                 await self._event(session, facts, "workflow_started", {"workflow_id": started.workflow_id})
             return await progress_of(session, facts)
 

@@ -15,12 +15,12 @@ from store.tables.catalogue import LabTest
 from store.tables.results import Analyzer, AnalyzerTest
 
 ANALYZERS = (
-    ("XN-1", "Haematology, Saket", "sysmex_xn", "DEL"),
-    ("BC-1", "Haematology reserve, Saket", "mindray_bc", "DEL"),
-    ("BS-1", "Chemistry, Saket", "mindray_bs", "DEL"),
-    ("BS-2", "Chemistry, Indiranagar", "mindray_bs", "BLR"),
+    ("XN-1", "Haematology reserve, Saket", "sysmex_xn", "DEL", "127.0.0.2"),
+    ("BC-1", "Haematology, Saket", "mindray_bc", "DEL", "127.0.0.1"),
+    ("BS-1", "Chemistry, Saket", "mindray_bs", "DEL", "127.0.0.1"),
+    ("BS-2", "Chemistry, Indiranagar", "mindray_bs", "BLR", "127.0.0.3"),
 )
-"""Code, name, model and branch of each device."""
+"""Code, name, model, branch and address of each device; an address and a protocol name one device."""
 
 
 async def add_analyzers(session: AsyncSession, branches: Mapping[str, UUID]) -> dict[str, str]:
@@ -28,13 +28,13 @@ async def add_analyzers(session: AsyncSession, branches: Mapping[str, UUID]) -> 
     tests: dict[str, UUID] = dict((await session.exec(select(LabTest.code, LabTest.id))).all())
     known = set((await session.exec(select(Analyzer.code))).all())
     keys: dict[str, str] = {}
-    for code, name, model_key, branch in ANALYZERS:
+    for code, name, model_key, branch, address in ANALYZERS:
         if code in known:
             continue
         model = MODELS[model_key]
         row = Analyzer(
             branch_id=branches[branch], code=code, name=name, model=model.key, protocol=model.profile.protocol,
-            profile=model.profile.model_dump(mode="json"), peers=["127.0.0.1"],
+            profile=model.profile.model_dump(mode="json"), peers=[address],
         )  # fmt: skip
         session.add(row)
         await session.flush()

@@ -25,6 +25,8 @@ from connectors.razorpay import simulator as razorpay
 from connectors.sms import simulator as sms
 from connectors.whatsapp import simulator as whatsapp
 from devstack.ports import LOOPBACK, Ports
+from domain.report import ReportLanguage
+from rendering.messages import PARAMETERS
 from settings import Settings
 
 NAME = "simulators"
@@ -59,6 +61,15 @@ def partner_settings(ports: Ports, public_url: str) -> dict[str, str]:
         "LABSETU_ABDM__BRIDGE_URL": f"{public_url}/webhooks/abdm",
         "LABSETU_ABDM__ALLOWED_PUSH_HOSTS": json.dumps([f"{LOOPBACK}:{ports.simulator_abdm}"]),
     }
+
+
+def _approved_templates() -> list[whatsapp.ApprovedTemplate]:
+    """Return our message templates as the lab would have had them approved, in every language we write."""
+    return [
+        whatsapp.ApprovedTemplate(template.value, language.value, len(names))
+        for template, names in PARAMETERS.items()
+        for language in ReportLanguage
+    ]
 
 
 def signing_keys(ports: Ports) -> dict[str, str]:
@@ -100,6 +111,7 @@ def applications(settings: Settings, ports: Ports) -> dict[int, FastAPI]:
             access_token=settings.whatsapp.access_token.get_secret_value(),
             phone_number_id=settings.whatsapp.phone_number_id,
             app_secret=settings.whatsapp.app_secrets[0].get_secret_value(),
+            templates=_approved_templates(),
             webhook_urls=[f"{hooks}/whatsapp"],
         )
     return found | _more(settings, ports)

@@ -54,3 +54,9 @@ async def events_of(session: AsyncSession, order_id: UUID, *, after: int = 0, li
         .limit(limit)
     )
     return list((await session.exec(query)).all())
+
+
+async def has_event(session: AsyncSession, order_id: UUID, kind: str) -> bool:
+    """Tell whether the timeline has an event of this kind."""
+    query = select(OrderEvent.seq).where(OrderEvent.order_id == order_id, OrderEvent.kind == kind).limit(1)
+    return (await session.exec(query)).one_or_none() is not None
