@@ -21,7 +21,7 @@ from domain.accession import accession_no
 from domain.clock import lab_day
 from domain.enums import CollectionMode, EInvoiceState, Priority
 from domain.errors import NotFoundError, RuleError
-from domain.ids import OrderNo, order_workflow_id
+from domain.ids import AccessionNo, OrderNo, order_workflow_id
 from domain.money import split_by_weight
 from store import audit
 from store.counters import next_number
@@ -230,12 +230,10 @@ async def plan_sample(
     session: AsyncSession, order: Order, *, specimen: str, container: str, replaces: Sample | None = None
 ) -> Sample:
     """Add a sample to be drawn, under the next accession number of the day."""
-    day = lab_day()
-    number = accession_no(day, await next_number(session, f"accession:{day}"))
     sample = Sample(
         order_id=order.id,
         branch_id=order.branch_id,
-        accession_no=number,
+        accession_no=await _next_accession_no(session),
         specimen=specimen,
         container=container,
         replaces_id=replaces.id if replaces else None,
@@ -243,6 +241,16 @@ async def plan_sample(
     session.add(sample)
     await session.flush()
     return sample
+
+
+async def _next_accession_no(session: AsyncSession) -> AccessionNo:
+    """Return the day's next number that is on no tube: pre-printed labels may have come before the counter."""
+    day = lab_day()
+    while True:
+        number = accession_no(day, await next_number(session, f"accession:{day}"))
+        taken = await session.exec(select(Sample.id).where(Sample.accession_no == number))
+        if taken.one_or_none() is None:
+            return number
 
 
 def _bill_item(entry: _Ordered) -> BillItem:

@@ -1,6 +1,7 @@
 """Opens what activities need: the database, the object store, one connector per configured partner.
 
-The one place where connectors are wired. A partner whose settings are absent is None: its steps say so and wait for staff.
+The one place where connectors are wired. A partner whose settings are absent is None: its steps say so and wait for
+staff.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from domain.catalogue import ReferenceInterval, SexScope
 from domain.clock import lab_day
 from domain.enums import LineState, ResultSource, ResultState
+from domain.errors import ConflictError
 from domain.results import ResultFlag, ResultKind
 from rules import flags
 from rules.result_values import parse_result
@@ -20,6 +21,9 @@ from store.tables.catalogue import LabTest, ReferenceIntervalRow
 from store.tables.orders import OrderLine, Sample
 from store.tables.patients import Patient
 from store.tables.results import Result
+
+CLOSED_LINES = frozenset({LineState.AUTHORISED, LineState.CANCELLED})
+"""States in which a test takes no result any more."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,14 @@ async def record_result(session: AsyncSession, target: TestLine, measured: Measu
     """Add a version, or return None when this measurement is already there.
 
     A held result stands beside the current one and changes nothing else. A usable one becomes current, and the test
-    goes back to technical verification even if an earlier version was verified. The caller must refuse lines that are
-    authorised: what a pathologist signed changes by amendment only.
+    goes back to technical verification even if an earlier version was verified. The caller holds the order's lock, so
+    that the line is as it reads.
+
+    Raises:
+        ConflictError: The test is authorised or cancelled: what a pathologist signed changes by amendment only.
     """
+    if target.line.state in CLOSED_LINES:
+        raise ConflictError(f"{target.test.code} is already {target.line.state.value}", code="RESULT_AUTHORISED")
     known = await session.exec(select(Result.id).where(Result.dedupe_key == measured.dedupe_key))
     if known.one_or_none() is not None:
         return None

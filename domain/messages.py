@@ -6,12 +6,13 @@ Everything here is ids, enums and counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from domain.enums import EInvoiceState, OrderStage, StepDecision, VerificationLevel
 from domain.policies import LabPolicies
@@ -62,6 +63,22 @@ Accession = Annotated[str, Field(pattern=r"^\d{12}$")]
 TestCode = Annotated[str, Field(pattern=r"^[A-Z0-9_%-]{1,20}$")]
 
 
+Item = TypeVar("Item")
+
+
+def _each_once(name: Callable[[Item], str]) -> AfterValidator:
+    """Refuse a list that says two things about one test or sample: which of them holds nobody can tell."""
+
+    def check(items: Sequence[Item]) -> Sequence[Item]:
+        names = [name(item) for item in items]
+        repeated = sorted({each for each in names if names.count(each) > 1})
+        if repeated:
+            raise ValueError(f"named more than once: {', '.join(repeated)}")
+        return items
+
+    return AfterValidator(check)
+
+
 class Payload(BaseModel):
     """Base of a command's payload as staff sends it."""
 
@@ -85,13 +102,15 @@ class CollectedSample(Payload):
 class CollectSamples(Payload):
     """Samples have been drawn."""
 
-    samples: Annotated[list[CollectedSample], Field(min_length=1, max_length=50)]
+    samples: Annotated[
+        list[CollectedSample], Field(min_length=1, max_length=50), _each_once(lambda drawn: drawn.accession_no)
+    ]
 
 
 class ReceiveSamples(Payload):
     """Samples have arrived and are fit for analysis."""
 
-    accession_nos: Annotated[list[Accession], Field(min_length=1, max_length=50)]
+    accession_nos: Annotated[list[Accession], Field(min_length=1, max_length=50), _each_once(str)]
     received_at: AwareDatetime | None = None
 
 
@@ -114,7 +133,9 @@ class EnteredResult(Payload):
 class EnterResults(Payload):
     """Results of tests without an analyzer interface."""
 
-    results: Annotated[list[EnteredResult], Field(min_length=1, max_length=200)]
+    results: Annotated[
+        list[EnteredResult], Field(min_length=1, max_length=200), _each_once(lambda entered: entered.test_code)
+    ]
 
 
 class ResultDecision(Payload):
@@ -125,18 +146,21 @@ class ResultDecision(Payload):
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
+Decisions = Annotated[list[ResultDecision], Field(max_length=200), _each_once(lambda decision: decision.test_code)]
+
+
 class VerifyResults(Payload):
     """Technical verification. Without decisions every result that awaits it is accepted."""
 
     level: Literal[VerificationLevel.TECHNICAL] = VerificationLevel.TECHNICAL
-    decisions: Annotated[list[ResultDecision], Field(max_length=200)] = []
+    decisions: Decisions = []
 
 
 class AuthoriseReport(Payload):
     """Medical authorisation. Without decisions every verified result is authorised."""
 
     level: Literal[VerificationLevel.MEDICAL] = VerificationLevel.MEDICAL
-    decisions: Annotated[list[ResultDecision], Field(max_length=200)] = []
+    decisions: Decisions = []
 
 
 class ReleaseReport(Payload):

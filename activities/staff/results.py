@@ -33,8 +33,6 @@ async def enter(context: CommandContext, payload: EnterResults) -> None:
         if entered.test_code not in by_code:
             raise NotFoundError(f"{entered.test_code} was not ordered", code="TEST_NOT_ORDERED")
         line, test = by_code[entered.test_code]
-        if line.state in {LineState.AUTHORISED, LineState.CANCELLED}:
-            raise ConflictError(f"{test.code} is already {line.state.value}", code="RESULT_AUTHORISED")
         measured = Measurement(
             value=entered.value,
             unit=test.unit_display,
