@@ -18,9 +18,10 @@ def server_config(
     port: int,
     header_deadline_s: float = 10.0,
     write_deadline_s: float = 60.0,
-    trusted_proxies: str = "127.0.0.1",
 ) -> uvicorn.Config:
     """Return uvicorn's configuration for the application.
+
+    `X-Forwarded-*` headers are believed from loopback only, or from the addresses in `FORWARDED_ALLOW_IPS`.
 
     Args:
         app: From `api.main.create_app`.
@@ -28,7 +29,6 @@ def server_config(
         port: 0 takes a free one.
         header_deadline_s: Within this a whole request head must have come.
         write_deadline_s: So long may a client read nothing of its answer.
-        trusted_proxies: Only from these addresses are `X-Forwarded-*` headers believed.
     """
     return uvicorn.Config(
         app,
@@ -42,7 +42,6 @@ def server_config(
         server_header=False,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACE_S,
-        forwarded_allow_ips=trusted_proxies,
         limit_concurrency=1000,
     )
 
