@@ -1,10 +1,15 @@
 """What stand-ins of the billing activities share: calls counted, errors on demand, attention and commands noted."""
 
+import json
+import os
+import re
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from temporalio import activity
+from temporalio.client import WorkflowHandle
 
 from activities.commands import Applied
 from activities.orders import AttentionChange
@@ -18,6 +23,32 @@ ORDER_NO = "DEL-261123-0001"
 INVOICE_NO = "DELB2627-000001"
 QUICK = PartnerPolicy.model_validate({"first_retry": 0.02, "max_retry": 0.05})
 IMPATIENT = PartnerPolicy.model_validate({"first_retry": 0.02, "max_retry": 0.05, "alert_after": 0.3})
+
+
+HISTORIES = Path(__file__).parent / "replay"
+_KEEP = "LABSETU_KEEP_HISTORIES"
+
+
+_PROCESS = re.compile(r"\d+@[\w.-]+")
+
+
+def _anonymous(node: object) -> object:
+    """Leave out what names the machine that ran it: process ids with host names, and stack traces."""
+    if isinstance(node, dict):
+        return {key: _anonymous(value) for key, value in node.items() if key != "encodedAttributes"}
+    if isinstance(node, list):
+        return [_anonymous(value) for value in node]
+    return _PROCESS.sub("test", node) if isinstance(node, str) else node
+
+
+async def keep_history(handle: WorkflowHandle[Any, Any], name: str) -> None:
+    """Write a run's history to `replay/<name>.json` when LABSETU_KEEP_HISTORIES is set; review it before committing."""
+    if not os.environ.get(_KEEP):
+        return
+    history = _anonymous(json.loads((await handle.fetch_history()).to_json()))
+    file = HISTORIES / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(history, separators=(",", ":")) + "\n")
 
 
 class Desk:

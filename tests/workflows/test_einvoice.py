@@ -16,7 +16,7 @@ from domain.messages import EInvoiceInput, EInvoiceResult, InvoiceRef
 from domain.policies import EInvoicePolicy, LabPolicies
 from rules.gst import SubmissionMode
 from tests.fixtures.workflows import running
-from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk
+from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk, keep_history
 from workflows import queues
 from workflows.einvoice import EInvoiceWorkflow
 
@@ -79,7 +79,9 @@ async def test_a_document_without_duty_is_left_alone(lab_client: Client):
 async def test_a_document_is_registered(lab_client: Client):
     desk = Registrar()
     async with running(lab_client, WORKFLOWS, desk, cached=0):
-        ended = await (await start(lab_client)).result()
+        handle = await start(lab_client)
+        ended = await handle.result()
+        await keep_history(handle, "einvoice/registered")
         assert (ended.state, ended.irn) == (EInvoiceState.GENERATED, "a" * 64)
 
 
@@ -125,6 +127,7 @@ async def test_a_wrong_answer_does_not_end_it(lab_client: Client):
         await desk.raised("EInvoice:generate_irn", "PARTNER_REJECTED")
         await handle.execute_update("resolve_step", desk.decision("generate_irn", StepDecision.RETRY))
         assert (await handle.result()).state is EInvoiceState.GENERATED
+        await keep_history(handle, "einvoice/answer_refused")
 
 
 async def test_what_the_portal_would_refuse_is_not_sent(lab_client: Client):
@@ -136,6 +139,7 @@ async def test_what_the_portal_would_refuse_is_not_sent(lab_client: Client):
         desk.set(findings=())
         await handle.execute_update("resolve_step", desk.decision("check_document", StepDecision.RETRY))
         assert (await handle.result()).state is EInvoiceState.GENERATED
+        await keep_history(handle, "einvoice/findings")
 
 
 async def test_a_manual_document_waits_for_somebody_to_send_it(lab_client: Client):
@@ -171,6 +175,7 @@ async def test_a_document_that_is_taken_back_is_not_waited_for(lab_client: Clien
         for _ in range(2):
             await handle.signal("document_withdrawn", InvoiceRef(invoice_no=INVOICE_NO))
         assert (await handle.result()).state is EInvoiceState.CANCELLED
+        await keep_history(handle, f"einvoice/withdrawn_{submission.value}")
         assert desk.attention[-1] == (f"EInvoice:{waits_at}", "", False)
 
 

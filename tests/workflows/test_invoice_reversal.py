@@ -17,7 +17,7 @@ from domain.errors import NotFoundError, RejectedError
 from domain.messages import RefundInput, RefundResult, ReversalInput, ReversalResult
 from domain.policies import EInvoicePolicy, LabPolicies, RefundPolicy
 from tests.fixtures.workflows import eventually, running
-from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk
+from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk, keep_history
 from workflows import queues
 from workflows.invoice_reversal import InvoiceReversalWorkflow
 
@@ -135,7 +135,9 @@ async def test_a_bill_without_irn_is_cancelled_and_everybody_is_told(lab_client:
         payment = await listener(lab_client, ids.payment_workflow_id(INVOICE_NO))
         einvoice = await listener(lab_client, ids.einvoice_workflow_id(INVOICE_NO))
         order = await listener(lab_client, ids.order_workflow_id("LAB1", ORDER_NO))
-        assert (await (await start(lab_client)).result()).outcome == "cancelled"
+        handle = await start(lab_client)
+        assert (await handle.result()).outcome == "cancelled"
+        await keep_history(handle, "invoice_reversal/cancelled")
         assert await payment.result() == "collection_stopped"
         assert await einvoice.result() == "document_withdrawn"
         assert await order.result() == "payment_settled"
@@ -157,6 +159,7 @@ async def test_it_waits_for_open_links_and_for_every_refund(lab_client: Client):
         assert (await handle.describe()).status.name == "RUNNING"
         desk.set(refunds_open=())
         assert (await handle.result()).outcome == "cancelled"
+        await keep_history(handle, "invoice_reversal/refunded")
 
 
 async def _has_run(client: Client, workflow_id: str) -> bool:
@@ -178,8 +181,10 @@ async def test_an_irn_beyond_the_window_becomes_a_credit_note(lab_client: Client
     desk = Bookkeeper(EInvoiceState.GENERATED)
     desk.is_window_open, desk.note_requires_irn = False, requires_irn
     async with running(lab_client, WORKFLOWS, desk):
-        ended = await (await start(lab_client)).result()
+        handle = await start(lab_client)
+        ended = await handle.result()
         assert (ended.outcome, ended.note_no) == ("credited", NOTE_NO)
+        await keep_history(handle, f"invoice_reversal/credited_{'with' if requires_irn else 'without'}_irn")
         assert "cancel_invoice" not in desk.calls
         assert await _has_run(lab_client, ids.einvoice_workflow_id(NOTE_NO)) is requires_irn
 
@@ -253,6 +258,7 @@ async def test_a_ledger_that_does_not_end_at_zero_asks_a_person(lab_client: Clie
         desk.set(is_settled=True)
         await handle.execute_update("resolve_step", desk.decision("ledger_balance", StepDecision.RETRY))
         assert (await handle.result()).outcome == "cancelled"
+        await keep_history(handle, "invoice_reversal/ledger_open")
 
 
 async def test_a_slow_refund_does_not_hold_the_document_back(lab_client: Client):

@@ -23,7 +23,7 @@ from domain.messages import (
 )
 from domain.policies import LabPolicies, PaymentPolicy
 from tests.fixtures.workflows import running
-from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk
+from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk, keep_history
 from workflows import queues
 from workflows.payment import PaymentWorkflow
 
@@ -147,6 +147,7 @@ async def test_a_link_is_sent_and_paid_and_the_order_is_told(lab_client: Client)
         desk.at_gateway = PAID_BY_LINK
         await handle.signal("partner_event_received", event())
         assert (await handle.result()).outcome == "paid"
+        await keep_history(handle, "payment/paid_by_link")
         assert await order.result() == [INVOICE_NO]
         assert desk.calls.count("note_settled") == 1
         assert "close" not in desk.calls
@@ -195,6 +196,7 @@ async def test_money_at_the_counter_closes_the_link_and_a_second_payment_goes_ba
         desk.at_gateway = {"open_links": 0, "link_state": "paid", "due_paise": -45_000, "refundable": ("pay_1",)}
         await handle.execute_update("record_payment", desk.command(lambda own: own.pay()))
         assert (await handle.result()).outcome == "paid"
+        await keep_history(handle, "payment/paid_twice")
         refund = await lab_client.get_workflow_handle(ids.refund_workflow_id("pay_1")).result()
         assert refund["outcome"] == "processed"
 
@@ -259,6 +261,7 @@ async def test_an_expired_link_asks_and_retry_makes_a_new_one(lab_client: Client
         desk.at_gateway = PAID_BY_LINK
         await handle.signal("partner_event_received", event("e2"))
         assert (await handle.result()).outcome == "paid"
+        await keep_history(handle, "payment/link_expired")
 
 
 async def test_an_expired_link_that_is_paid_late_is_honoured(lab_client: Client):
@@ -286,6 +289,7 @@ async def test_a_refused_link_is_skipped_and_the_money_taken_by_hand(lab_client:
         await handle.execute_update("resolve_step", desk.decision("create_payment_link", StepDecision.SKIP))
         await handle.execute_update("record_payment", desk.command(lambda own: own.pay()))
         assert (await handle.result()).outcome == "paid"
+        await keep_history(handle, "payment/link_refused")
         assert "send_request" not in desk.calls
 
 
@@ -323,6 +327,7 @@ async def test_a_reversal_stops_the_collection_and_closes_the_link(lab_client: C
         for _ in range(2):
             await handle.signal("collection_stopped", InvoiceRef(invoice_no=INVOICE_NO))
         assert (await handle.result()).outcome == "stopped"
+        await keep_history(handle, "payment/stopped")
         assert desk.calls.count("close") == 1
         assert "note_settled" not in desk.calls
 

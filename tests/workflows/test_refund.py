@@ -13,7 +13,7 @@ from domain.errors import RejectedError, RuleError
 from domain.messages import PartnerEventRef, RefundInput, RefundResult
 from domain.policies import LabPolicies, RefundPolicy
 from tests.fixtures.workflows import running
-from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk
+from tests.workflows.standins import IMPATIENT, INVOICE_NO, ORDER_NO, QUICK, Desk, keep_history
 from workflows import queues
 from workflows.refund import RefundWorkflow
 
@@ -83,7 +83,9 @@ def event(row_id: str) -> PartnerEventRef:
 async def test_a_refund_that_is_processed_at_once(lab_client: Client):
     desk = Teller()
     async with running(lab_client, WORKFLOWS, desk):
-        assert (await (await start(lab_client)).result()).outcome == "processed"
+        handle = await start(lab_client)
+        assert (await handle.result()).outcome == "processed"
+        await keep_history(handle, "refund/processed")
         assert desk.calls == ["open", "request"]
 
 
@@ -153,6 +155,7 @@ async def test_a_failed_refund_is_asked_for_again(lab_client: Client):
         desk.at_gateway = RefundState.PROCESSED
         await handle.execute_update("resolve_step", desk.decision("refund_failed", StepDecision.RETRY))
         assert (await handle.result()).outcome == "processed"
+        await keep_history(handle, "refund/failed_and_renewed")
         assert desk.calls == ["open", "request", "apply", "renew", "request"]
 
 
@@ -166,4 +169,5 @@ async def test_cash_goes_back_by_hand_and_a_useless_answer_asks_again(lab_client
         await desk.raised("Refund:refund_by_hand", "ANSWER_INCOMPLETE")
         await handle.execute_update("resolve_step", desk.decision("refund_by_hand", StepDecision.ANSWER))
         assert (await handle.result()).outcome == "processed"
+        await keep_history(handle, "refund/by_hand")
         assert "request" not in desk.calls
