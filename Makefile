@@ -92,6 +92,10 @@ doctor: $(READY) ## what is reachable, what is wrong, what to do
 bench: $(READY) ## run the benchmarks (T=bench/bench_x.py narrows)
 	@set -e; for script in $(or $(T),$(wildcard bench/bench_*.py)); do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
 
+.PHONY: docs
+docs: $(READY) ## write the reference pages that come from code
+	@$(BIN)/python -m devstack.reference
+
 .PHONY: lock
 lock: $(READY) ## pin the newest dependencies that pyproject.toml allows, with hashes
 	$(COMPILE) --upgrade pyproject.toml -o requirements/base.txt
