@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.catalogue import ReferenceInterval
 from domain.clock import lab_day
-from domain.enums import LineState, ResultState, SampleState, Sex, VerificationDecision, VerificationLevel
+from domain.enums import LineState, ResultSource, ResultState, SampleState, Sex, VerificationDecision, VerificationLevel
 from domain.report import (
     LabHeader,
     ReportContent,
@@ -173,7 +173,8 @@ def _line(reported: ReportedTest) -> ReportLine:
         reference=result.reference_text,
         method=test.method,
         loinc=test.loinc,
-        comments=tuple(result.comments),
+        # what a device says about itself (modes, alarms) is for the verifier; people's words are for the patient
+        comments=tuple(result.comments) if result.source is ResultSource.MANUAL else (),
         is_research=test.is_research,
     )
 
