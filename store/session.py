@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemyAsyncSession
 from sqlalchemy.orm import Session as SqlAlchemySession
@@ -27,15 +28,17 @@ EVERY_BRANCH = "*"
 _RETRYABLE = (
     asyncpg.InternalClientError,  # raised when the server is killed while a query runs
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,  # shut down, starting up, statement_timeout
+    asyncpg.InsufficientResourcesError,  # connections, memory, disk
+    asyncpg.LockNotAvailableError,  # lock_timeout
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that is about to become primary
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
-    asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
     OSError,
     TimeoutError,
+    PoolTimeoutError,  # every connection is in use
 )
 
 
@@ -106,7 +109,7 @@ class Database:
                 session.info.update(audit_key=self.audit_key, seal_key=self.seal_key)
                 await session.execute(text("select set_config('app.branches', :scope, true)"), {"scope": scope})
                 yield session
-        except (DBAPIError, OSError, asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
+        except (DBAPIError, PoolTimeoutError, OSError, asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
             if not is_retryable(error):
                 raise
             raise StoreUnavailableError("PostgreSQL did not answer") from error
@@ -132,6 +135,7 @@ def open_database(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
+        pool_timeout=10,
         pool_pre_ping=True,
         hide_parameters=True,  # values are patients' data and must not reach an error text
         connect_args={
