@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -38,6 +39,16 @@ BATCH = 50
 _DELIVERED = text(
     "update message_signals set delivered_at = :now where message_id = :message_id and order_id = :order_id"
 )
+
+
+@dataclass
+class _Waiting:
+    """A stored command as the gateway takes it; the order's number is what a reversal is started with."""
+
+    id: UUID
+    kind: str
+    workflow_id: str
+    payload: dict[str, Any]
 
 
 @dataclass
@@ -269,8 +280,12 @@ class Dispatcher:
     async def _send_command(self, command_id: UUID) -> bool:
         async with self.database.transaction() as session:
             command = await session.get_one(Command, command_id)
+            order = await session.get_one(Order, command.order_id)
+        waiting = _Waiting(
+            command.id, command.kind, command.workflow_id, {**command.payload, "order_no": order.order_no}
+        )
         try:
-            await self.gateway.send_command(command)
+            await self.gateway.send_command(waiting)
         except (WorkflowGoneError, RefusedByWorkflowError) as error:
             await refuse_command(self.database, command_id, error)
         return True
