@@ -161,6 +161,24 @@ async def test_the_same_command_twice_records_once(house: CountingHouse):
     assert len(await house.ledger(invoice_no)) == 2
 
 
+async def test_cash_and_capture_at_once_are_both_booked(house: CountingHouse):
+    order, invoice_no, _ = await _linked(house)
+    house.gateway.pay(_link_of(house, invoice_no))
+    key = InvoiceKey(invoice_no=invoice_no)
+    outcomes = await asyncio.gather(
+        _pay_by_hand(house, order, 15_000, f"R-{invoice_no}"),
+        *(house.run(house.billing.refresh_payment, key) for _ in range(3)),
+        return_exceptions=True,
+    )
+    entries = await house.ledger(invoice_no)
+    # whoever came first decides: cash is refused once the link's money is booked
+    if isinstance(outcomes[0], RuleError):
+        assert (len(entries), await house.balance(invoice_no)) == (2, 0)
+    else:
+        assert (len(entries), await house.balance(invoice_no)) == (3, -15_000)
+    assert not [outcome for outcome in outcomes[1:] if isinstance(outcome, BaseException)]
+
+
 async def test_money_for_another_order_is_refused(house: CountingHouse):
     order, other = await house.order(), await house.order()
     payload = {
