@@ -83,17 +83,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _dev(options: argparse.Namespace) -> int:
-    from devstack import demo, stack
+    from devstack import stack
 
-    story = None if options.no_demo else demo.run
+    story = None
+    if not options.no_demo:
+        from devstack import demo
+
+        story = demo.run
     return stack.run_everything(_home(), story=story, leave_after_story=options.exit)
 
 
 def _stack(options: argparse.Namespace) -> int:
+    if options.stop:
+        from devstack.processes import stop_recorded
+
+        for record in stop_recorded(_home()):
+            print(f"{record.name}: stopped, pid {record.pid}")
+        return 0
     from devstack import stack
 
-    if options.stop:
-        return stack.stop_servers(_home())
     return stack.run_servers(_home(), detach=options.detach)
 
 

@@ -228,6 +228,16 @@ class Registry:
         return [record for file in files if (record := self.running(file.stem))]
 
 
+def stop_recorded(home: Path) -> list[Record]:
+    """Stop every process that `home` has a record of, the last one first, and return them."""
+    stopped = []
+    for record in reversed(Registry(home / "run").all_running()):
+        # PostgreSQL takes SIGTERM as "wait for every client to leave"; the store knows no SIGINT
+        stop(record, how=signal.SIGTERM if record.name == "objectstore" else signal.SIGINT, grace_s=20)
+        stopped.append(record)
+    return stopped
+
+
 def die_with_parent() -> None:
     """Have the kernel end this process when the one that started it dies, even by SIGKILL.
 

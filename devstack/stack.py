@@ -16,7 +16,7 @@ from types import FrameType
 
 from devstack import credentials
 from devstack.ports import StackError, ports_from_environment
-from devstack.processes import Registry, last_lines, stop
+from devstack.processes import Registry, last_lines
 from devstack.steps import EVERYTHING, SERVERS, Context, Step
 from domain.errors import LabError
 from settings import Settings, SettingsError
@@ -41,15 +41,6 @@ def run_servers(home: Path, *, detach: bool = False) -> int:
     """Run the servers until Ctrl-C, or leave them running with `detach`; return the exit status."""
     with _one_at_a_time(home):
         return _run(home, SERVERS, None, leave=False, detach=detach)
-
-
-def stop_servers(home: Path) -> int:
-    """Stop every process of this home, the last one first; return the exit status."""
-    for record in reversed(Registry(home / "run").all_running()):
-        how = signal.SIGTERM if record.name == "objectstore" else signal.SIGINT
-        stop(record, how=how, grace_s=20)
-        _say(f"{record.name}: stopped, pid {record.pid}")
-    return 0
 
 
 def _run(home: Path, steps: Sequence[Step], story: Story | None, *, leave: bool, detach: bool = False) -> int:

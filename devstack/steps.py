@@ -15,8 +15,7 @@ from typing import Protocol
 import httpx
 
 from connectors.files import FilesConnector
-from devstack import credentials, objectstore, postgres, simulators, temporal
-from devstack.laboratory import make_laboratory
+from devstack import credentials, objectstore, partners, postgres, temporal
 from devstack.ports import LOOPBACK, Ports
 from devstack.processes import PARENT_VARIABLE, Launch, Record, Registry, launch, stop, wait_ready
 from settings import Settings, load_settings
@@ -75,8 +74,8 @@ def _settings(context: Context) -> str:
         "LABSETU_INSTRUMENTS__ASTM_PORT": str(ports.astm),
         "LABSETU_TELEMETRY__WORKER_METRICS_PORT": str(ports.worker_metrics),
         "LABSETU_TELEMETRY__LISTENER_METRICS_PORT": str(ports.listener_metrics),
-        **simulators.partner_settings(ports, url),
-        **simulators.signing_keys(ports),
+        **partners.partner_settings(ports, url),
+        **partners.signing_keys(ports),
     }
     credentials.write(context.home / credentials.STACK_FILE, values)
     context.loaded()
@@ -116,32 +115,30 @@ def _schema(context: Context) -> str:
 
 def _simulators(context: Context) -> str:
     port = context.ports.simulator_razorpay
-    news = _program(context, simulators.NAME, lambda: _listens(port), f"ports {port} and up")
+    news = _start_program(context, "simulators", lambda: _listens(port), f"ports {port} and up").waited()
     file = context.home / credentials.STACK_FILE
-    credentials.write(file, credentials.read(file) | simulators.signing_keys(context.ports))
+    credentials.write(file, credentials.read(file) | partners.signing_keys(context.ports))
     context.loaded()
     return news
 
 
 def _laboratory(context: Context) -> str:
+    from devstack.laboratory import make_laboratory  # the whole application: seconds that the servers alone need not
+
     return make_laboratory(context.loaded())
 
 
-def _api(context: Context) -> str:
-    url = context.loaded().api.public_url
-    return _program(context, "api", lambda: _answers(f"{url}/health/live"), url)
-
-
-def _worker(context: Context) -> str:
-    port = context.ports.worker_metrics
-    return _program(context, "worker", lambda: _listens(port), f"metrics on {port}")
-
-
-def _listener(context: Context) -> str:
-    settings = context.loaded().instruments
-    both = (settings.hl7_port, settings.astm_port)
-    where = f"HL7 on {both[0]}, ASTM on {both[1]}"
-    return _program(context, "listen", lambda: all(map(_listens, both)), where)
+def _programs(context: Context) -> str:
+    """Start API, worker and listener at once: most of their time goes into importing."""
+    settings, ports = context.loaded(), context.ports
+    lines = (settings.instruments.hl7_port, settings.instruments.astm_port)
+    url = settings.api.public_url
+    starting = [
+        _start_program(context, "api", lambda: _answers(f"{url}/health/live"), url),
+        _start_program(context, "worker", lambda: _listens(ports.worker_metrics), f"metrics on {ports.worker_metrics}"),
+        _start_program(context, "listen", lambda: all(map(_listens, lines)), f"HL7 on {lines[0]}, ASTM on {lines[1]}"),
+    ]
+    return "".join(f"\n        {program.waited()}" for program in starting)
 
 
 SERVERS = (
@@ -157,9 +154,7 @@ EVERYTHING = (
     *SERVERS,
     Step("simulators", _simulators),
     Step("laboratory", _laboratory),
-    Step("api", _api),
-    Step("worker", _worker),
-    Step("listener", _listener),
+    Step("programs", _programs),
 )
 """What `labsetu dev` runs."""
 
@@ -182,21 +177,36 @@ def _server_news(context: Context, server: _Server, port: int) -> str:
     return f"started, pid {record.pid}, port {port}, {server.seconds:.1f} s"
 
 
-def _program(context: Context, name: str, ready: Callable[[], bool], where: str) -> str:
+@dataclass(frozen=True)
+class _Starting:
+    """One of our programs on its way up."""
+
+    record: Record
+    log: Path
+    ready: Callable[[], bool]
+    where: str
+    begun: float
+
+    def waited(self) -> str:
+        wait_ready(self.record, self.ready, deadline_s=120, log=self.log)
+        seconds = time.monotonic() - self.begun
+        return f"{self.record.name} started, pid {self.record.pid}, {self.where}, {seconds:.1f} s"
+
+
+def _start_program(context: Context, name: str, ready: Callable[[], bool], where: str) -> _Starting:
     """Start one of our own programs as a child that dies with us; a left-over one is replaced."""
     registry = Registry(context.home / "run")
-    begun = time.monotonic()
     if (old := registry.running(name)) is not None:
         stop(old)
     log = context.home / "logs" / f"{name}.log"
     command = [sys.executable, "-m", "cli", name]
     environment = {PARENT_VARIABLE: str(os.getpid()), "LABSETU_HOME": str(context.home), "PYTHONUNBUFFERED": "1"}
+    begun = time.monotonic()
     record = launch(Launch(name, command, log, ROOT, environment, whole_environment=True))
     registry.keep(record)
     context.stops.append((name, lambda: stop(record, grace_s=30)))
     context.processes.append((record, log))
-    wait_ready(record, ready, deadline_s=60, log=log)
-    return f"started, pid {record.pid}, {where}, {time.monotonic() - begun:.1f} s"
+    return _Starting(record, log, ready, where, begun)
 
 
 def _listens(port: int) -> bool:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,3 +155,41 @@ def test_setup_gives_up_when_there_is_no_cluster(tmp_path: Path):
     )
     assert finished.returncode == 1
     assert "gave up" in finished.stderr
+
+
+def test_the_servers_start_twice_are_examined_and_stop(home: Path):
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LABSETU_")},
+        "LABSETU_HOME": str(home), "LABSETU_PORT_BASE": str(Ports.free().api),
+    }  # fmt: skip
+
+    def labsetu(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    first = labsetu("stack", "--detach")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "[5/5] schema: brought from nothing" in first.stdout
+    second = labsetu("stack", "--detach")
+    assert second.stdout.count("already running") == 3
+    assert "schema: already at" in second.stdout
+
+    examined = labsetu("doctor")
+    assert examined.returncode == 1
+    found = {
+        line[5:].split()[0]: line[:4].strip() for line in examined.stdout.splitlines() if line[:3] in {"ok ", "BAD"}
+    }
+    assert {name: found[name] for name in ("settings", "postgres", "schema", "temporal", "files", "razorpay")} == {
+        "settings": "ok", "postgres": "ok", "schema": "ok", "temporal": "ok", "files": "ok", "razorpay": "BAD",
+    }  # fmt: skip
+    assert "simulator" in examined.stdout
+
+    stopped = labsetu("stack", "--stop")
+    assert stopped.stdout.count("stopped") == 3
+    assert Registry(home / "run").all_running() == []

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack import credentials, simulators
+from connectors.abdm.simulator import BASE
+from devstack import credentials, partners, simulators
 from devstack.ports import Ports
 from settings import Settings, problems
 
@@ -29,16 +30,16 @@ def test_a_secret_that_a_newer_version_needs_is_added(tmp_path: Path):
 
 def test_they_satisfy_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    values = credentials.ensure_secrets(tmp_path) | simulators.partner_settings(
-        Ports.planned(), "http://127.0.0.1:8080"
-    )
+    values = credentials.ensure_secrets(tmp_path) | partners.partner_settings(Ports.planned(), "http://127.0.0.1:8080")
     values |= {"LABSETU_DATABASE__URL": "postgresql+asyncpg://x", "LABSETU_OBJECTS__ENDPOINT": "x"}
     credentials.write(tmp_path / "all.env", values)
     settings = Settings(_env_file=tmp_path / "all.env")
     assert list(problems(settings)) == []
-    partners = (settings.payments, settings.einvoice, settings.whatsapp, settings.sms, settings.email, settings.abdm)
-    assert None not in partners
-    assert len(simulators.applications(settings, Ports.planned())) == len(partners)
+    sections = (settings.payments, settings.einvoice, settings.whatsapp, settings.sms, settings.email, settings.abdm)
+    assert None not in sections
+    assert len(simulators.applications(settings, Ports.planned())) == len(sections)
+    assert settings.abdm is not None
+    assert settings.abdm.base_url.endswith(BASE)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path):
