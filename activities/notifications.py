@@ -37,11 +37,6 @@ from store.timeline import EventDetail, add_event
 
 _PAYMENT_CHANNELS = (Channel.WHATSAPP.value, Channel.EMAIL.value)
 
-CONFIDENTIAL = "REPORT_CONFIDENTIAL"
-NOT_IN_FORCE = "REPORT_NOT_IN_FORCE"
-NO_CONSENT = "NO_MESSAGE_CONSENT"
-NO_ADDRESS = "NO_ADDRESS"
-
 
 class SendReport(ReportRef):
     """Ask for a message about a report.
@@ -286,12 +281,12 @@ async def _note(session: AsyncSession, row: Notification, branch: str, what: str
 def _check_may_be_sent(shared: sharing.SharedReport) -> None:
     if shared.report.is_confidential:
         raise RequestError(
-            "the report is confidential: it never leaves by a message", code=CONFIDENTIAL,
+            "the report is confidential: it never leaves by a message", code="REPORT_CONFIDENTIAL",
             action="Hand it over in person, as the law on HIV results demands.",
         )  # fmt: skip
     if not shared.is_in_force:
         raise RequestError(
-            "another version of the report is in force, or it was withdrawn", code=NOT_IN_FORCE,
+            "another version of the report is in force, or it was withdrawn", code="REPORT_NOT_IN_FORCE",
             action="Nothing: the version in force has its own delivery.",
         )  # fmt: skip
 
@@ -299,14 +294,14 @@ def _check_may_be_sent(shared: sharing.SharedReport) -> None:
 def _check_consent(patient: Patient) -> None:
     if not patient.has_message_consent or patient.erased_at is not None:
         raise RequestError(
-            "the patient did not agree to be written to", code=NO_CONSENT,
+            "the patient did not agree to be written to", code="NO_MESSAGE_CONSENT",
             action="Hand the document over in person, then answer the step.",
         )  # fmt: skip
 
 
 def _no_address() -> RequestError:
     return RequestError(
-        "the patient has no address for this channel", code=NO_ADDRESS,
+        "the patient has no address for this channel", code="NO_ADDRESS",
         action="Add a phone number or e-mail address and retry, or hand the document over in person.",
     )  # fmt: skip
 

@@ -18,8 +18,6 @@ with workflow.unsafe.imports_passed_through():
     from domain.policies import RecordPushPolicy
     from workflows.partner_steps import PartnerSteps, StepResult
 
-NO_CALLBACK = "NO_CALLBACK"
-
 _DONE = {AnswerOutcome.DONE, AnswerOutcome.ALREADY_DONE}
 _REPEATED = {AnswerOutcome.TRY_LATER, AnswerOutcome.SLOW_DOWN}
 
@@ -66,12 +64,12 @@ class GatewayExchanges:
             if pause is not None:
                 await self._wait_for_answer(asked, pause, f"{step}: try again")
                 continue
-            decision = await self.ask_staff(step, answer.code or NO_CALLBACK, asked)
+            decision = await self.ask_staff(step, asked, code="NO_CALLBACK" if answer.outcome is None else answer.code)
             if decision is not None:
                 return decision
             tries = 0
 
-    async def ask_staff(self, step: str, code: str, asked: list[str]) -> StepDecision | None:
+    async def ask_staff(self, step: str, asked: list[str], *, code: str) -> StepDecision | None:
         """Wait for staff; None means: go on, because they said so or an answer came after all."""
         await self._steps.ask(step, code)
         decided: StepResult[ExchangeAnswer] | None = await self._steps.decide(step, until=lambda: self._has_news(asked))

@@ -28,7 +28,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.options import partner
     from workflows.partner_steps import PartnerSteps, StepFailedError
 
-TOO_LATE = "TRANSFER_TOO_LATE"
 NOTIFY = "notify_transfer"
 
 _REFUSALS = ("RejectedError", "RequestError", "AuthError")
@@ -102,11 +101,12 @@ class HealthInfoTransferWorkflow:
         """
         left = self._deadline - workflow.now()
         if left <= timedelta(0):
-            raise _FailedError(TOO_LATE)
+            raise _FailedError(code="TRANSFER_TOO_LATE")
         try:
             return await start(left)
         except ActivityError as error:
-            raise _FailedError(failure_of(error).code if workflow.now() < self._deadline else TOO_LATE) from error
+            is_late = workflow.now() >= self._deadline
+            raise _FailedError(code="TRANSFER_TOO_LATE" if is_late else failure_of(error).code) from error
 
     async def _report(self, pushed: Pushed, code: str) -> bool:
         """Tell the gateway how it ended; False when it would not hear it."""

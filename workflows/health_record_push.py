@@ -95,7 +95,7 @@ class HealthRecordPushWorkflow:
             await self._drop_token()
             refused += 1
             if refused >= self._policy.tries:
-                decision = await self._exchanges.ask_staff(LINK, "LINK_TOKEN_INVALID", [])
+                decision = await self._exchanges.ask_staff(LINK, [], code="LINK_TOKEN_INVALID")
                 if decision is StepDecision.ANSWER:
                     await self._keep(CareContextState.LINKED)
                 if decision is not None:

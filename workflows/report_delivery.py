@@ -16,8 +16,6 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.notifications import (
-        CONFIDENTIAL,
-        NOT_IN_FORCE,
         NotificationActivities,
         SendReport,
         SentNotification,
@@ -39,7 +37,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.partner_steps import RECHECK, PartnerSteps, StepFailedError
 
 DELIVER = "deliver_report"
-NOT_DELIVERED = "NOT_DELIVERED"
+CONFIDENTIAL = "REPORT_CONFIDENTIAL"
+NOT_IN_FORCE = "REPORT_NOT_IN_FORCE"
 
 Outcome = Literal["read", "delivered", "accepted", "handed_over", "skipped", "withheld", "superseded"]
 
@@ -131,7 +130,7 @@ class ReportDeliveryWorkflow:
     async def _ask_staff(self) -> Outcome | None:
         """Let staff decide; None means: another round. A proof that comes late ends the question."""
         codes = set(self._tried.values())
-        await self._steps.ask(DELIVER, codes.pop() if len(codes) == 1 else NOT_DELIVERED)
+        await self._steps.ask(DELIVER, code="NOT_DELIVERED" if len(codes) != 1 else codes.pop())
         self._show("Not delivered by any channel", "a decision of staff")
         while not self._steps.has_decision(DELIVER) and self._proved is None:
             try:
