@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import PayloadCodec
 
-from api.deps import FromApp, Resources, SignedIn, signed_in
+from api.deps import Bearer, FromApp, Resources, SignedIn, signed_in
 from api.errors import BadRequestError, responses
 from api.permissions import Permission, branches_with
 from domain.errors import NotFoundError, NotPermittedError
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/temporal/codec", tags=["temporal"])
 MAX_PAYLOADS = 500
 
 
-async def decoder(request: Request, resources: FromApp) -> str:
+async def decoder(resources: FromApp, bearer: Bearer) -> str:
     """Return who asks.
 
     Raises:
@@ -35,7 +35,7 @@ async def decoder(request: Request, resources: FromApp) -> str:
     """
     if resources.config.is_codec_open:
         return "development"
-    user: SignedIn = await signed_in(request, resources)
+    user: SignedIn = await signed_in(resources, bearer)
     if not branches_with(user, Permission.PAYLOAD_DECODE):
         raise NotPermittedError(f"this needs the permission {Permission.PAYLOAD_DECODE.value}")
     return user.username

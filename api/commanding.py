@@ -7,6 +7,7 @@ the command's address, and a sweeper sends it later. Its id is the update's id, 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlmodel.ext.asyncio.session import AsyncSession
+from temporalio.service import RPCError
 
 from api.deps import CommandGateway, Resources
 from api.errors import problem
@@ -37,6 +39,8 @@ from store.session import Database
 from store.tables.exchange import Command
 from telemetry import logs, metrics
 from workflows.gateway import RefusedByWorkflowError, TemporalAwayError, WorkflowGoneError
+
+log = logging.getLogger("labsetu.api")
 
 YOUNG = timedelta(minutes=2)
 """Within this after an order was placed, a run that is not there yet has not started rather than ended."""
@@ -138,9 +142,14 @@ async def ensure_started(database: Database, gateway: CommandGateway, order: Ord
     """Start the order's run where nobody has yet; False when Temporal is away."""
     if order.workflow_started_at is not None:
         return True
-    is_started = await gateway.start_order(
-        order_no=order.order_no, branch=order.branch_code, priority=order.priority, summary=summary
-    )
+    try:
+        is_started = await gateway.start_order(
+            order_no=order.order_no, branch=order.branch_code, priority=order.priority, summary=summary
+        )
+    except RPCError as error:
+        # Temporal is there but misconfigured: the order is committed all the same and the sweeper goes on trying
+        log.warning("Temporal refused to start an order", extra={"code": error.status.name})
+        return False
     if is_started:
         async with database.transaction(branches=[order.branch_id]) as session:
             await mark_started(session, order.id)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from temporalio.converter import PayloadCodec
 
 from activities.report_links import ReportLinks
@@ -121,16 +122,19 @@ FromApp = Annotated[Resources, Depends(resources_of)]
 SignedIn = StaffMember
 
 
-async def signed_in(request: Request, resources: FromApp) -> SignedIn:
+_bearer = HTTPBearer(auto_error=False, description="The access token from `/v1/auth/token`.")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def signed_in(resources: FromApp, bearer: Bearer) -> SignedIn:
     """Return the caller of a staff route.
 
     Raises:
         UnauthenticatedError: No token, a bad one, or the user is disabled.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if bearer is None:
         raise UnauthenticatedError("this needs an access token")
-    user_id = resources.tokens.user_of(token.strip())
+    user_id = resources.tokens.user_of(bearer.credentials)
     async with resources.database.transaction(branches=()) as session:
         member = await staff_member(session, user_id)
     if member is None or member.is_disabled:

@@ -207,35 +207,18 @@ async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
 
 
 async def on_database_error(request: Request, error: Exception) -> JSONResponse:
-    """Render what PostgreSQL refuses, without its words: they quote values.
-
-    Text with a NUL character cannot be stored; a lock may be held by the same request sent twice.
-    """
-    if not isinstance(error, DBAPIError):
+    """Render what PostgreSQL cannot store, without its words: they quote values. Everything else is unexpected."""
+    if not isinstance(error, DBAPIError) or not _is_unstorable(error):
         raise error
+    return problem(
+        422, code="TEXT_NOT_STORABLE", detail="the request holds a value that cannot be stored",
+        action="Remove control characters; check the numbers.", request_id=request_id_of(request),
+    )  # fmt: skip
+
+
+def _is_unstorable(error: DBAPIError) -> bool:
     cause = error.orig.__cause__ if error.orig is not None else None
-    known = next((answer for kind, answer in _DATABASE_ANSWERS if isinstance(cause, kind)), None)
-    if known is None:
-        raise error
-    status, code, detail, action = known
-    headers = {"Retry-After": RETRY_AFTER_S} if code != "TEXT_NOT_STORABLE" else {}
-    return problem(status, code=code, detail=detail, action=action, request_id=request_id_of(request), headers=headers)
-
-
-_DATABASE_ANSWERS: tuple[tuple[type[Exception], tuple[int, str, str, str]], ...] = (
-    (
-        asyncpg.DataError,
-        (422, "TEXT_NOT_STORABLE", "the request holds a value that cannot be stored", "Remove control characters."),
-    ),
-    (
-        asyncpg.LockNotAvailableError,
-        (409, "BUSY", "somebody else is changing the same thing right now", "Try again in a moment."),
-    ),
-    (
-        asyncpg.QueryCanceledError,
-        (503, "STORE_SLOW", "the database took too long", "Try again; narrow the search if it happens again."),
-    ),
-)
+    return isinstance(cause, asyncpg.DataError)
 
 
 def internal_error(request_id: str) -> JSONResponse:

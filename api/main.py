@@ -19,6 +19,7 @@ from api import codec, connectors_http, operations, public, reference
 from api.config import ApiConfig
 from api.deps import Resources
 from api.errors import Problem, add_error_handlers
+from api.housekeeping import keeping_house
 from api.limits import BodyGuard
 from api.middleware import RequestScope
 from api.opening import config_of, open_api_resources
@@ -77,7 +78,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources() as resources:
+        async with open_resources() as resources, keeping_house(resources.database):
             app.state.resources = resources
             yield
         if isinstance(tracer_provider, SdkTracerProvider):

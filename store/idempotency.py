@@ -7,6 +7,7 @@ commit, so exactly one of them works and the other repeats its answer; a roll-ba
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,10 @@ _KEEP = text(
     "update idempotent_requests set status = :status, body = cast(:body as jsonb)"
     " where actor_id = :actor_id and key = :key"
 )
-_FORGET = text("delete from idempotent_requests where created_at < :before")
+_FORGET = (
+    text("delete from idempotent_requests where created_at < :before"),
+    text("delete from rate_limits where tat < :before"),
+)
 
 
 class RequestKey(ReadRow):
@@ -83,7 +87,7 @@ async def keep_answer(session: AsyncSession, request: RequestKey, *, status: int
     )
 
 
-async def forget_before(session: AsyncSession, before: Any) -> int:
-    """Delete answers older than `before` and return how many."""
-    result = await session.execute(_FORGET, {"before": before})
-    return int(getattr(result, "rowcount", 0))
+async def forget_before(session: AsyncSession, before: datetime) -> None:
+    """Delete answers and rate-limit counts older than `before`: answers hold what was answered, names included."""
+    for statement in _FORGET:
+        await session.execute(statement, {"before": before})

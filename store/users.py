@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlmodel import col, select
+from sqlalchemy import Row, text
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.clock import utc_now
@@ -18,10 +21,13 @@ from domain.errors import ConflictError, NotFoundError
 from domain.ids import new_id
 from store.tables.organisation import RefreshToken, User, UserRole
 
-_MEMBER = text(
-    "select u.username, u.full_name, u.disabled_at, r.role, r.branch_id, b.code from users u"
-    " left join user_roles r on r.user_id = u.id left join branches b on b.id = r.branch_id where u.id = :user_id"
+_COLUMNS = (
+    "u.id, u.username, u.full_name, u.disabled_at, r.role, r.branch_id, b.code from users u"
+    " left join user_roles r on r.user_id = u.id left join branches b on b.id = r.branch_id"
 )
+_MEMBER = text(f"select {_COLUMNS} where u.id = :user_id")
+_PAGE = "select id from users where username > :after order by username limit :limit"
+_MEMBERS = text(f"select {_COLUMNS} where u.id in ({_PAGE}) order by u.username")
 _USE_TOKEN = text(
     "update refresh_tokens set used_at = :now where token_hash = :token_hash and used_at is null"
     " and revoked_at is null and expires_at > :now returning user_id, family_id, expires_at"
@@ -86,24 +92,27 @@ async def login_of(session: AsyncSession, username: str) -> Login | None:
 async def staff_member(session: AsyncSession, user_id: UUID) -> StaffMember | None:
     """Return one user with roles, in one query; None when there is none."""
     rows = (await session.execute(_MEMBER, {"user_id": user_id})).all()
-    if not rows:
-        return None
-    held = [(Role(row.role), row.branch_id, row.code) for row in rows if row.role is not None]
-    return StaffMember(
-        user_id=user_id,
-        username=rows[0].username,
-        full_name=rows[0].full_name,
-        is_disabled=rows[0].disabled_at is not None,
-        roles=frozenset((role, branch_id) for role, branch_id, _ in held),
-        branch_codes={branch_id: code for _, branch_id, code in held},
-    )
+    return _member(rows) if rows else None
 
 
 async def staff_page(session: AsyncSession, *, after: str, limit: int) -> list[StaffMember]:
     """Return users by name, from the first after `after`."""
-    query = select(User.id).where(col(User.username) > after).order_by(col(User.username)).limit(limit)
-    found = [await staff_member(session, user_id) for user_id in (await session.exec(query)).all()]
-    return [member for member in found if member]
+    rows = (await session.execute(_MEMBERS, {"after": after, "limit": limit})).all()
+    return [_member(list(own)) for _, own in groupby(rows, key=attrgetter("id"))]
+
+
+def _member(rows: Sequence[Row[Any]]) -> StaffMember:
+    """Return the user whose roles the rows are."""
+    first = rows[0]
+    held = [(Role(row.role), row.branch_id, row.code) for row in rows if row.role is not None]
+    return StaffMember(
+        user_id=first.id,
+        username=first.username,
+        full_name=first.full_name,
+        is_disabled=first.disabled_at is not None,
+        roles=frozenset((role, branch_id) for role, branch_id, _ in held),
+        branch_codes={branch_id: code for _, branch_id, code in held},
+    )
 
 
 async def user_id_of(session: AsyncSession, username: str) -> UUID:

@@ -5,6 +5,9 @@ import hashlib
 import uuid
 
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.pagination import cursor_of
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +32,13 @@ async def test_an_order_is_accepted_while_temporal_is_away(api):
     placed = await api.place()
     detail = (await api.staff_as("technician").get(f"/v1/orders/{placed['order_no']}")).json()
     assert detail["is_started"] is False, "the sweeper finds it by this"
+
+
+async def test_an_order_is_accepted_although_temporal_refuses_to_start_it(api):
+    api.gateway.start_error = RPCError("namespace not found", RPCStatusCode.INVALID_ARGUMENT, b"")
+    placed = await api.place()
+    detail = (await api.staff_as("technician").get(f"/v1/orders/{placed['order_no']}")).json()
+    assert detail["is_started"] is False
 
 
 async def test_repeating_an_order_gives_the_same_order(api):
@@ -302,3 +312,12 @@ async def test_bills_are_read_by_those_who_may(api):
     one = (await billing.get(f"/v1/invoices/{number}")).json()
     assert one == listed[0]
     assert one["lines"][0]["quantity"] == 1
+
+
+@pytest.mark.parametrize("key", ["99999999999:019aaaaa-0000-7000-8000-000000000001", "9" * 60])
+async def test_a_number_out_of_range_in_a_cursor_is_a_wrong_request(api, key):
+    placed = await api.place()
+    cursor = cursor_of(key)
+    for path in ("/v1/worklists/verification", f"/v1/orders/{placed['order_no']}/timeline"):
+        answer = await api.staff_as("technician").get(path, params={"cursor": cursor})
+        assert answer.status_code in {400, 422}, f"{path}: {answer.text}"
