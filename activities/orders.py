@@ -110,7 +110,8 @@ class OrderActivities:
             facts.order.workflow_started_at = facts.order.workflow_started_at or utc_now()
             session.add(facts.order)
             if not await has_event(session, facts.order.id, "workflow_started"):
-                await self._event(session, facts, "workflow_started", {"workflow_id": started.workflow_id})
+                detail: EventDetail = {"workflow_id": started.workflow_id, "run_id": started.run_id}
+                await self._event(session, facts, "workflow_started", detail)
             return await progress_of(session, facts)
 
     @activity.defn(name="orders.measure_progress")

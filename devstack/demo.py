@@ -16,7 +16,6 @@ from rich.console import Console
 from devstack import credentials
 from devstack.analyzers import measure
 from devstack.lab_client import Json, LabClient, StaffError
-from domain.ids import order_workflow_id
 from settings import Settings
 
 BRANCH = "DEL"
@@ -260,14 +259,15 @@ async def show_result(story: Story) -> None:
     settings = story.settings
     await story.at_stage("closed")
     api = f"http://{settings.api.host}:{settings.api.port}"
-    run_id = order_workflow_id(settings.lab.code, story.order_no).replace(":", "%3A")
+    started = (await story.event("workflow_started"))["detail"]
+    run = f"{started['workflow_id'].replace(':', '%3A')}/{started['run_id']}"
     rows: list[tuple[str, str]] = [
         ("Report", story.facts["report"]),
         ("Payment", story.facts["payment"]),
         ("IRN", story.facts["irn"]),
         ("ABDM", story.facts["ABDM push"]),
         ("API docs", f"{api}/docs"),
-        ("Temporal UI", f"{settings.temporal.ui_url}/namespaces/{settings.temporal.namespace}/workflows/{run_id}"),
+        ("Temporal UI", f"{settings.temporal.ui_url}/namespaces/{settings.temporal.namespace}/workflows/{run}/history"),
         ("Logins", str(settings.home / "users.env")),
         *simulator_pages(settings),
     ]
