@@ -43,7 +43,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows import search_attributes
     from workflows.children import start_child
-    from workflows.details import details
+    from workflows.details import details, spoken
     from workflows.failures import failure_of, refusal, refuse
     from workflows.options import DB, RENDER
     from workflows.partner_steps import PartnerSteps, StepFailedError
@@ -160,7 +160,7 @@ class LabOrderWorkflow:
     async def _until_released(self) -> None:
         """Hold the report until it is paid, where the lab wants that; staff can lift the hold."""
         while self._is_held:
-            if not await self._waits(lambda: not self._is_held, self._policy.payment_due, "payment"):
+            if not await self._waits(lambda: not self._is_held, self._policy.payment_due, "unpaid"):
                 await self._steps.raise_attention("payment", "unpaid")
         await self._steps.clear("payment")
 
@@ -333,7 +333,9 @@ class LabOrderWorkflow:
 
     async def _waits(self, condition: Callable[[], bool], within: timedelta, what: str) -> bool:
         try:
-            await workflow.wait_condition(condition, timeout=within, timeout_summary=f"{what}: overdue after {within}")
+            await workflow.wait_condition(
+                condition, timeout=within, timeout_summary=f"Overdue if {what} for {spoken(within)}"
+            )
         except TimeoutError:
             return False
         return True
