@@ -30,7 +30,7 @@ from store.tables.patients import Patient
 from store.tables.sharing import AbdmExchange, CareContextRow
 from store.timeline import EventDetail, add_event
 
-LINK_TOKEN = "link_token"  # noqa: S105  the name of a call
+LINK_TOKEN = "link_token"
 LINK = "link"
 NOTICE = "notice"
 

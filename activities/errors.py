@@ -20,13 +20,13 @@ from telemetry.logs import bind
 class ErrorInterceptor(Interceptor):
     """The worker's one interceptor: errors translated, log lines carry the run they belong to."""
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Wrap every activity."""
         return _TranslateErrors(next)
 
 
 class _TranslateErrors(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         with bind(workflow_id=info.workflow_id or "", operation=info.activity_type):
             try:

@@ -57,7 +57,7 @@ class AnswerOutcome(StrEnum):
     SLOW_DOWN = "slow_down"
     BLOCKED = "blocked"
     """This patient may be tried again after 24 hours."""
-    TOKEN_INVALID = "token_invalid"  # noqa: S105  a state, not a secret
+    TOKEN_INVALID = "token_invalid"
     """The link token no longer fits; ask for a new one."""
     REFUSED = "refused"
     ONBOARDING = "onboarding"

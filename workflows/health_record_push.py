@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.options import DB, partner
     from workflows.partner_steps import PartnerSteps
 
-TOKEN = "request_link_token"  # noqa: S105  the name of a step
+TOKEN = "request_link_token"
 LINK = "link_care_context"
 NOTIFY = "notify_care_context"
 

@@ -3,10 +3,10 @@
 registered → collected → received → resulted → verified → authorised → reported → closed | cancelled
 
 Staff act through updates, one per command; results and payments come in as signals from the inbox. What has been
-done is counted from PostgreSQL after each of them, so the run holds no truth of its own: it decides what to wait for and
-what follows. Payment, EInvoice, ReportDelivery, HealthRecordPush and InvoiceReversal are started here and live their own
-life. Lives hours to days. Sets LabStage and LabAttention. Cancellation is a command: it reverses every bill and
-completes.
+done is counted from PostgreSQL after each of them, so the run holds no truth of its own: it decides what to wait for
+and what follows. Payment, EInvoice, ReportDelivery, HealthRecordPush and InvoiceReversal are started here and live
+their own life. Lives hours to days. Sets LabStage and LabAttention. Cancellation is a command: it reverses every bill
+and completes.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Tokens(BaseModel):
 
     access_token: str
     refresh_token: str
-    token_type: str = "bearer"  # noqa: S105  the scheme's name
+    token_type: str = "bearer"
     expires_in: int
 
     @classmethod

@@ -21,7 +21,7 @@ from domain.clock import utc_now
 from domain.errors import AuthError, MessageError, UnavailableError
 from domain.partner_events import PartnerEvent
 
-LINK_TOKEN_ANSWERED = "link_token.answered"  # noqa: S105  the name of an event
+LINK_TOKEN_ANSWERED = "link_token.answered"
 LINK_ANSWERED = "care_context.link_answered"
 NOTICE_ANSWERED = "care_context.notice_answered"
 CONSENT_NOTIFIED = "consent.notified"

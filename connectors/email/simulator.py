@@ -98,7 +98,7 @@ class MailServer:
             await self._server.wait_closed()
             self._server = None
 
-    async def handle_EHLO(  # noqa: N802  aiosmtpd finds its hooks by name
+    async def handle_EHLO(
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         """Greet, unless the relay is down."""
@@ -107,7 +107,7 @@ class MailServer:
         session.host_name = hostname
         return responses
 
-    async def handle_HELO(  # noqa: N802
+    async def handle_HELO(
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str
     ) -> str:
         """Greet a client that knows no EHLO, unless the relay is down."""
@@ -116,7 +116,7 @@ class MailServer:
         session.host_name = hostname
         return f"250 {_GREETING_NAME}"
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         """Accept a recipient that exists and has room."""
@@ -130,7 +130,7 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:
         """Keep the mail."""
         if self.behaviour.slow_s:
             await asyncio.sleep(self.behaviour.slow_s)

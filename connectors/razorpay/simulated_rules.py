@@ -34,7 +34,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _WRONG_FIELDS = "wrong input fields sent."
 
 
-class Refusal(Exception):  # noqa: N818  it becomes the partner's error body, it is not one of our errors
+class Refusal(Exception):
     """An answer of 400 or above."""
 
     def __init__(self, description: str, *, status: int = 400, field: str | None = None) -> None:

@@ -42,8 +42,8 @@ ACCOUNT_ID = "acc_LabSetuSimula1"
 def create_app(
     *,
     key_id: str = "rzp_test_labsetu",
-    key_secret: str = "simulated-key-secret",  # noqa: S107  opens nothing but this simulator
-    webhook_secret: str = "simulated-webhook-secret",  # noqa: S107
+    key_secret: str = "simulated-key-secret",
+    webhook_secret: str = "simulated-webhook-secret",
     webhook_urls: Sequence[str] = (),
     public_url: str = "",
     refund_status: str = "processed",

@@ -54,7 +54,7 @@ class ApprovedTemplate:
     status: str = "APPROVED"
 
 
-class Refusal(Exception):  # noqa: N818  it becomes the partner's error body, it is not one of our errors
+class Refusal(Exception):
     """An answer of 400 or above with one of Meta's codes."""
 
     def __init__(self, code: int, message: str, *, status: int = 400, subcode: int | None = None) -> None:
@@ -160,10 +160,10 @@ class SimulatedNumber:
 
 def create_app(
     *,
-    access_token: str = "simulated-access-token",  # noqa: S107  opens nothing but this simulator
+    access_token: str = "simulated-access-token",
     phone_number_id: str = "100000000000001",
     display_phone_number: str = "911140000000",
-    app_secret: str = "simulated-app-secret",  # noqa: S107
+    app_secret: str = "simulated-app-secret",
     templates: Sequence[ApprovedTemplate] = (),
     webhook_urls: Sequence[str] = (),
     reads: bool = True,

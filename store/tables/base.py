@@ -33,13 +33,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Refuse a datetime without a zone: nobody can say later which clock it was."""
         if value is not None and value.tzinfo is None:
             raise ValueError("a naive datetime cannot be stored")
         return value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give the instant in UTC whatever the connection's time zone is."""
         return value.astimezone(UTC) if value is not None else None
 
@@ -80,10 +80,10 @@ def stored(kind: type[StrEnum]) -> type[TypeDecorator[Any]]:
         impl = Text
         cache_ok = True
 
-        def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
             return None if value is None else kind(value).value
 
-        def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
+        def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
             return None if value is None else kind(value)
 
     return Stored

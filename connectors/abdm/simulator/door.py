@@ -22,7 +22,7 @@ _BEHIND = timedelta(minutes=1)
 _AHEAD = timedelta(minutes=9)
 
 
-class Refusal(Exception):  # noqa: N818  an answer of the partner, not an error of ours
+class Refusal(Exception):
     """A request is refused; becomes the HTTP answer."""
 
     def __init__(self, status: int, code: str, message: str, *, fixed_shape: bool = False) -> None:

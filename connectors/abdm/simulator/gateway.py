@@ -31,7 +31,7 @@ HI_TYPES = frozenset(
 _REFERENCE = re.compile(r"[a-zA-Z0-9_\-@,. ()/:\\]{0,255}")
 _DISPLAY = re.compile(r"""[a-zA-Z0-9_\-@,. "':|()/]{0,255}""")
 
-ON_TOKEN = "/api/v3/hip/token/on-generate-token"  # noqa: S105  a path
+ON_TOKEN = "/api/v3/hip/token/on-generate-token"
 ON_LINK = "/api/v3/link/on_carecontext"
 ON_NOTICE = "/api/v3/links/context/on-notify"
 

@@ -54,7 +54,7 @@ class Quirks(BaseModel):
 
     error_shape: Literal["nested", "array", "flat", "colon", "empty"] = "nested"
     not_subscribed: bool = Field(default=False, description="Answer 403 with 900908")
-    callback_token: Literal["good", "expired", "wrong_audience", "wrong_key", "unsigned", "missing"] = "good"  # noqa: S105  a fault
+    callback_token: Literal["good", "expired", "wrong_audience", "wrong_key", "unsigned", "missing"] = "good"
     hiu_status: int = Field(default=202, ge=200, le=599, description="What the requester answers to a push")
     hiu_key: KeyEncoding = KeyEncoding.POINT
     hiu_nonce_bytes: int = Field(default=32, ge=0, le=64)

@@ -161,7 +161,7 @@ def patient_app_routes(network: Network) -> APIRouter:
     @routes.post("/hiu/data-push/{transaction_id}")
     async def data_push(transaction_id: str, request: Request) -> Response:
         door.check_bearer(network, request)
-        if network.quirks.hiu_status >= 300:  # noqa: PLR2004  anything but success
+        if network.quirks.hiu_status >= 300:
             return Response(status_code=network.quirks.hiu_status)
         body = json_object(await _push_body(request))
         transfer = network.transfers.get(transaction_id)

@@ -68,9 +68,9 @@ class PortalConfig:
     """
 
     username: str = "demo_lab"
-    password: str = "Demo@2026"  # noqa: S105  of the simulator only
+    password: str = "Demo@2026"
     client_id: str = "demo-client"
-    client_secret: str = "demo-secret"  # noqa: S105  of the simulator only
+    client_secret: str = "demo-secret"
     gstin: str = DEMO_SUPPLIER
     taxpayers: dict[str, Taxpayer] = field(default_factory=_demo_master)
     token_life: timedelta = timedelta(minutes=60)

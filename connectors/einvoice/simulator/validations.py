@@ -85,7 +85,7 @@ class Case:
     def document_day(self) -> date | None:
         """The document's date, or None where there is no such day."""
         try:
-            return datetime.strptime(str(self.section("DocDtls").get("Dt")), "%d/%m/%Y").date()  # noqa: DTZ007  a day
+            return datetime.strptime(str(self.section("DocDtls").get("Dt")), "%d/%m/%Y").date()
         except ValueError:
             return None
 
