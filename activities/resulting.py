@@ -13,10 +13,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from domain.catalogue import ReferenceInterval, SexScope
 from domain.clock import lab_day
 from domain.enums import LineState, ResultSource, ResultState
-from domain.errors import ConflictError
-from domain.results import ResultFlag, ResultKind
+from domain.errors import ConflictError, RuleError
+from domain.results import Comparator, ResultFlag, ResultKind, ResultValue
 from rules import flags
-from rules.result_values import parse_result
+from rules.result_values import MAX_RESULT_CHARS, parse_result
 from store.tables.catalogue import LabTest, ReferenceIntervalRow
 from store.tables.orders import OrderLine, Sample
 from store.tables.patients import Patient
@@ -74,8 +74,7 @@ async def record_result(session: AsyncSession, target: TestLine, measured: Measu
     """
     if target.line.state in CLOSED_LINES:
         raise ConflictError(f"{target.test.code} is already {target.line.state.value}", code="RESULT_AUTHORISED")
-    known = await session.exec(select(Result.id).where(Result.dedupe_key == measured.dedupe_key))
-    if known.one_or_none() is not None:
+    if await is_recorded(session, measured.dedupe_key):
         return None
     result = await _build(session, target, measured)
     if result.state is ResultState.CURRENT:
@@ -85,6 +84,12 @@ async def record_result(session: AsyncSession, target: TestLine, measured: Measu
     session.add(result)
     await session.flush()
     return result
+
+
+async def is_recorded(session: AsyncSession, dedupe_key: str) -> bool:
+    """Tell whether a measurement is there already."""
+    known = await session.exec(select(Result.id).where(Result.dedupe_key == dedupe_key))
+    return known.one_or_none() is not None
 
 
 async def supersede_current(session: AsyncSession, line_id: UUID) -> None:
@@ -98,7 +103,7 @@ async def supersede_current(session: AsyncSession, line_id: UUID) -> None:
 
 async def _build(session: AsyncSession, target: TestLine, measured: Measurement) -> Result:
     test, patient = target.test, target.patient
-    value = parse_result(measured.value, ResultKind(test.kind), decimal_comma=measured.decimal_comma)
+    value = _parsed(measured, ResultKind(test.kind))
     collected_on = lab_day(target.sample.collected_at or measured.observed_at)
     age = flags.age_in_days(patient.birth_date, collected_on)
     interval = flags.find_interval(target.intervals, sex=patient.sex, age_days=age)
@@ -116,7 +121,7 @@ async def _build(session: AsyncSession, target: TestLine, measured: Measurement)
         analyzer_id=measured.analyzer_id,
         message_id=measured.message_id,
         command_id=measured.command_id,
-        value_text=measured.value,
+        value_text=value.text,
         comparator=value.comparator.value,
         number=value.number,
         unit=measured.unit or test.unit_display,
@@ -132,6 +137,16 @@ async def _build(session: AsyncSession, target: TestLine, measured: Measurement)
         observed_at=measured.observed_at,
         entered_by=measured.entered_by,
     )
+
+
+def _parsed(measured: Measurement, kind: ResultKind) -> ResultValue:
+    """Read a value; one that is held anyway may be empty or anything else."""
+    try:
+        return parse_result(measured.value, kind, decimal_comma=measured.decimal_comma)
+    except RuleError:
+        if not measured.hold_reason:
+            raise
+        return ResultValue(measured.value[:MAX_RESULT_CHARS], ResultKind.TEXT, Comparator.EXACT, None)
 
 
 async def intervals_of(session: AsyncSession, test_id: UUID) -> list[ReferenceInterval]:

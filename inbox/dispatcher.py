@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +31,13 @@ from store.tables.exchange import Command, PartnerEventRow
 from store.tables.orders import Order
 from store.tables.organisation import Branch
 from store.tables.results import InstrumentMessage, MessageSignal
-from workflows.gateway import Gateway, RefusedByWorkflowError, TemporalAwayError, WorkflowGoneError
+from workflows.gateway import (
+    Gateway,
+    NotAppliedInTimeError,
+    RefusedByWorkflowError,
+    TemporalAwayError,
+    WorkflowGoneError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +57,27 @@ class _Waiting:
     payload: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One kind of thing to do.
+
+    Attributes:
+        find: What waits, oldest first.
+        handle: Does one; True when something was done.
+        set_aside: What becomes of one whose handling failed for a reason of its own.
+    """
+
+    find: Callable[[], Awaitable[list[UUID]]]
+    handle: Callable[[UUID], Awaitable[bool]]
+    set_aside: Callable[[UUID], Awaitable[None]]
+
+
 @dataclass
 class Dispatcher:
     """One per worker process.
+
+    Reading messages, starting and signalling runs, and sending commands go on independently of each other, so that
+    none of them waits for what another waits for. One thing that fails does not stop those behind it.
 
     Attributes:
         listen_dsn: Plain `postgresql://` address for LISTEN.
@@ -62,6 +86,8 @@ class Dispatcher:
         command_patience: Age from which a stored command is sent again; its own request tries first.
         event_retry: Wait before an event whose subject is not known is looked at again.
         event_patience: Age from which such an event is given to a person.
+        start_patience: How long after an order's start its payment and e-invoice runs may not exist yet.
+        rest: Wait before something that failed for a reason of its own is tried again.
     """
 
     database: Database
@@ -72,32 +98,87 @@ class Dispatcher:
     command_patience: timedelta = timedelta(seconds=8)
     event_retry: timedelta = timedelta(seconds=10)
     event_patience: timedelta = timedelta(days=3)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    start_patience: timedelta = timedelta(minutes=1)
+    rest: timedelta = timedelta(seconds=30)
+    _resting: dict[UUID, datetime] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Dispatch until cancelled."""
+        lanes = [(lane, asyncio.Event()) for lane in self._lanes()]
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen())
-            tasks.create_task(self._work())
+            tasks.create_task(self._listen([woken for _, woken in lanes]))
+            for lane, woken in lanes:
+                tasks.create_task(self._work(lane, woken))
 
-    async def _work(self) -> None:
+    async def drain(self) -> int:
+        """Do everything that can be done now and return how many things were done."""
+        return sum([await self._drain(lane) for lane in self._lanes()])
+
+    def _lanes(self) -> tuple[Sequence[_Step], ...]:
+        return (
+            (_Step(self._unread_messages, self._read_message, self._call_unreadable),),
+            (
+                _Step(self._unstarted_orders, self._start_order, self._let_rest),
+                _Step(self._unsent_signals, self._send_signal, self._let_rest),
+                _Step(self._unrouted_events, self._route_event, self._put_back),
+            ),
+            (_Step(self._unsent_commands, self._send_command, self._let_rest),),
+        )
+
+    async def _work(self, lane: Sequence[_Step], woken: asyncio.Event) -> None:
         while True:
-            self._woken.clear()
+            woken.clear()
             try:
-                done = await self.drain()
+                done = await self._drain(lane)
             except StoreUnavailableError:
                 logger.warning("the database is away, dispatching waits")
                 done = 0
             if not done:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), self.poll.total_seconds())
+                    await asyncio.wait_for(woken.wait(), self.poll.total_seconds())
 
-    async def _listen(self) -> None:
+    async def _drain(self, lane: Sequence[_Step]) -> int:
+        done = 0
+        try:
+            for step in lane:
+                for key in await step.find():
+                    done += await self._do(step, key)
+        except TemporalAwayError:
+            logger.warning("Temporal is away, what is meant for it waits")
+        return done
+
+    async def _do(self, step: _Step, key: UUID) -> bool:
+        try:
+            return await step.handle(key)
+        except NotAppliedInTimeError:
+            await self._let_rest(key)
+        except (StoreUnavailableError, TemporalAwayError):
+            raise
+        except Exception:
+            # a defect in handling one thing must not stop those behind it; it is kept and shown
+            logger.exception("dispatching failed", extra={"row_id": str(key)})
+            await step.set_aside(key)
+        return False
+
+    async def _let_rest(self, key: UUID) -> None:
+        self._resting[key] = utc_now() + self.rest
+
+    def _at_rest(self) -> list[UUID]:
+        """Return what is not to be tried now: it must not take the place of others in a batch."""
+        now = utc_now()
+        self._resting = {key: until for key, until in self._resting.items() if until > now}
+        return list(self._resting)
+
+    async def _listen(self, woken: Sequence[asyncio.Event]) -> None:
+        def wake(*_: object) -> None:
+            for event in woken:
+                event.set()
+
         while True:
             try:
                 connection = await asyncpg.connect(self.listen_dsn, timeout=10)
                 try:
-                    await connection.add_listener("inbox", lambda *_: self._woken.set())
+                    await connection.add_listener("inbox", wake)
                     while not connection.is_closed():  # noqa: ASYNC110  asyncpg has no event for a lost connection
                         await asyncio.sleep(self.poll.total_seconds())
                 finally:
@@ -105,26 +186,6 @@ class Dispatcher:
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 logger.warning("listening for notifications failed, polling goes on")
                 await asyncio.sleep(self.poll.total_seconds())
-
-    async def drain(self) -> int:
-        """Do everything that can be done now and return how many things were done."""
-        done = await self._each(self._unread_messages, self._read_message)
-        try:
-            done += await self._each(self._unstarted_orders, self._start_order)
-            done += await self._each(self._unsent_signals, self._send_signal)
-            done += await self._each(self._unrouted_events, self._route_event)
-            done += await self._each(self._unsent_commands, self._send_command)
-        except TemporalAwayError:
-            logger.warning("Temporal is away, starts and signals wait")
-        return done
-
-    async def _each(
-        self, waiting: Callable[[], Awaitable[list[UUID]]], handle: Callable[[UUID], Awaitable[bool]]
-    ) -> int:
-        done = 0
-        for key in await waiting():
-            done += await handle(key)
-        return done
 
     # Raw messages
 
@@ -135,20 +196,6 @@ class Dispatcher:
             return list((await session.exec(ordered)).all())
 
     async def _read_message(self, message_id: UUID) -> bool:
-        try:
-            return await self._interpret(message_id)
-        except StoreUnavailableError:
-            raise
-        except Exception:
-            # A defect in reading must not stop the messages behind this one; it is kept and shown.
-            logger.exception("reading a message failed", extra={"message_id": str(message_id)})
-            async with self.database.transaction() as session:
-                row = await session.get_one(InstrumentMessage, message_id)
-                row.state, row.reason = MessageState.UNREADABLE, "INTERNAL_ERROR: see the log"
-                session.add(row)
-            return True
-
-    async def _interpret(self, message_id: UUID) -> bool:
         async with self.database.transaction() as session:
             query = select(InstrumentMessage).where(
                 InstrumentMessage.id == message_id, InstrumentMessage.state == MessageState.RECEIVED
@@ -160,10 +207,18 @@ class Dispatcher:
             logger.info("message read: %s", row.state.value, extra={"message_id": str(message_id)})
             return True
 
+    async def _call_unreadable(self, message_id: UUID) -> None:
+        async with self.database.transaction() as session:
+            row = await session.get_one(InstrumentMessage, message_id)
+            row.state, row.reason = MessageState.UNREADABLE, "INTERNAL_ERROR: see the log"
+            session.add(row)
+
     # Orders whose workflow is not known to run
 
     async def _unstarted_orders(self) -> list[UUID]:
-        query = select(Order.id).where(col(Order.workflow_started_at).is_(None), Order.cancel_reason == "")
+        query = select(Order.id).where(
+            col(Order.workflow_started_at).is_(None), Order.cancel_reason == "", col(Order.id).not_in(self._at_rest())
+        )
         async with self.database.transaction() as session:
             return list((await session.exec(query.order_by(col(Order.created_at)).limit(BATCH))).all())
 
@@ -185,7 +240,12 @@ class Dispatcher:
         query = (
             select(MessageSignal.message_id)
             .join(Order, col(Order.id) == col(MessageSignal.order_id))
-            .where(col(MessageSignal.delivered_at).is_(None), col(Order.workflow_started_at).is_not(None))
+            .where(
+                col(MessageSignal.delivered_at).is_(None),
+                col(Order.workflow_started_at).is_not(None),
+                col(MessageSignal.message_id).not_in(self._at_rest()),
+            )
+            .order_by(col(MessageSignal.message_id))
             .limit(BATCH)
         )
         async with self.database.transaction() as session:
@@ -250,6 +310,15 @@ class Dispatcher:
             session.add(row)
         return changed
 
+    async def _put_back(self, row_id: UUID) -> None:
+        """Let an event whose routing failed be tried again later, behind the others."""
+        async with self.database.transaction() as session:
+            row = await session.get_one(PartnerEventRow, row_id)
+            row.reason, row.handled_at = "INTERNAL_ERROR: see the log", utc_now()
+            if row.handled_at - row.received_at > self.event_patience:
+                row.state = PartnerEventState.UNMATCHED
+            session.add(row)
+
     async def _follow(self, row: PartnerEventRow, route: Route) -> tuple[PartnerEventState, str, str]:
         """Do what the route says; an event whose subject is not known yet stays, and is tried again."""
         if isinstance(route, Done):
@@ -272,7 +341,9 @@ class Dispatcher:
 
     async def _unsent_commands(self) -> list[UUID]:
         query = select(Command.id).where(
-            Command.state == CommandState.ACCEPTED, col(Command.created_at) < utc_now() - self.command_patience
+            Command.state == CommandState.ACCEPTED,
+            col(Command.created_at) < utc_now() - self.command_patience,
+            col(Command.id).not_in(self._at_rest()),
         )
         async with self.database.transaction() as session:
             return list((await session.exec(query.order_by(col(Command.created_at)).limit(BATCH))).all())
@@ -284,8 +355,17 @@ class Dispatcher:
         waiting = _Waiting(
             command.id, command.kind, command.workflow_id, {**command.payload, "order_no": order.order_no}
         )
+        await self._let_rest(command_id)  # some are applied only some time after they were taken
         try:
             await self.gateway.send_command(waiting)
-        except (WorkflowGoneError, RefusedByWorkflowError) as error:
+        except RefusedByWorkflowError as error:
+            await refuse_command(self.database, command_id, error)
+        except WorkflowGoneError as error:
+            if self._is_starting(order):
+                return False
             await refuse_command(self.database, command_id, error)
         return True
+
+    def _is_starting(self, order: Order) -> bool:
+        """Tell whether a run of the order that is not there has yet to start, as after Temporal was away."""
+        return order.workflow_started_at is None or utc_now() - order.workflow_started_at < self.start_patience

@@ -10,23 +10,34 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Text, text
+from sqlalchemy import cast as sql_cast
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.resulting import Measurement, TestLine, intervals_of, record_result
+from activities.resulting import (
+    CLOSED_LINES,
+    Measurement,
+    TestLine,
+    intervals_of,
+    is_recorded,
+    record_result,
+)
 from connectors.astm.messages import read_message as read_astm
 from connectors.hl7.messages import read_message as read_hl7
 from domain.accession import is_accession_no
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
-from domain.enums import LineState, MessageState, ResultSource, SampleState
+from domain.enums import MessageState, ResultSource, SampleState
 from domain.errors import MessageError
 from domain.observations import InstrumentMessage as Message
 from domain.observations import MessageKind, Observation, ObservationStatus, SpecimenReport
+from rules.result_values import MAX_RESULT_CHARS
+from store.claims import hold_barcode
 from store.tables.catalogue import LabTest
 from store.tables.orders import Order, OrderLine, Sample
 from store.tables.patients import Patient
@@ -42,7 +53,6 @@ _HELD = {
 }
 _SKIPPED = {ObservationStatus.PENDING}
 _IN_HAND = {SampleState.COLLECTED, SampleState.RECEIVED}
-_CLOSED_LINES = {LineState.AUTHORISED, LineState.CANCELLED}
 
 _ADD_SIGNAL = text(
     "insert into message_signals (message_id, order_id) values (:message_id, :order_id)"
@@ -84,7 +94,7 @@ async def interpret(session: AsyncSession, row: InstrumentMessage) -> None:
     row.read_at = utc_now()
     row.readings += 1
     session.add(row)
-    analyzer = await session.get(Analyzer, row.analyzer_id) if row.analyzer_id else None
+    analyzer = await _analyzer_of(session, row)
     if row.framing_error:
         row.state, row.reason = MessageState.UNREADABLE, row.framing_error[:MAX_REASON_CHARS]
     elif analyzer is None:
@@ -95,14 +105,37 @@ async def interpret(session: AsyncSession, row: InstrumentMessage) -> None:
         await _interpret_from(session, row, analyzer)
 
 
+async def _analyzer_of(session: AsyncSession, row: InstrumentMessage) -> Analyzer | None:
+    """Return the sender; one that was registered after its message came is found by its address."""
+    if row.analyzer_id is not None:
+        return await session.get(Analyzer, row.analyzer_id)
+    if row.transport != "tcp":
+        return None
+    query = select(Analyzer).where(
+        Analyzer.is_active,
+        Analyzer.protocol == row.protocol,
+        col(Analyzer.peers).op("@>")(sql_cast([row.peer.rsplit(":", 1)[0]], ARRAY(Text))),
+    )
+    found = (await session.exec(query)).all()
+    if len(found) != 1:
+        return None
+    row.analyzer_id = found[0].id
+    return found[0]
+
+
 async def _sent_before(session: AsyncSession, row: InstrumentMessage) -> UUID | None:
+    """Return an earlier message with the same bytes that was, or is going to be, read.
+
+    What was cut off or could not be read has brought nothing, so the same bytes sent again are no repetition.
+    """
     query = (
         select(InstrumentMessage.id)
         .where(
             InstrumentMessage.analyzer_id == row.analyzer_id,
             InstrumentMessage.sha256 == row.sha256,
             col(InstrumentMessage.id) < row.id,
-            col(InstrumentMessage.state) != MessageState.DUPLICATE,
+            InstrumentMessage.framing_error == "",
+            col(InstrumentMessage.state).not_in([MessageState.DUPLICATE, MessageState.UNREADABLE]),
         )
         .limit(1)
     )
@@ -138,7 +171,19 @@ def read(raw: bytes, profile: DeviceProfile) -> Message:
     Raises:
         MessageError: It cannot be understood or exceeds a bound.
     """
-    return read_astm(raw, profile) if profile.protocol == "astm" else read_hl7(raw, profile)
+    message = read_astm(raw, profile) if profile.protocol == "astm" else read_hl7(raw, profile)
+    return cast(Message, _storable(message))
+
+
+def _storable(value: object) -> object:
+    """Return `value` without NUL characters: PostgreSQL's text holds none, and what has one is no number or barcode."""
+    if type(value) is str:
+        return value.replace("\x00", "?")
+    if isinstance(value, tuple):
+        return tuple(_storable(part) for part in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{part.name: _storable(getattr(value, part.name)) for part in fields(value)})
+    return value
 
 
 @dataclass(frozen=True)
@@ -180,12 +225,17 @@ async def _place(
         if observation.status in _SKIPPED:
             continue
         mapping = codes.get(observation.code)
+        target = lines.get(mapping.test_id) if mapping else None
         if mapping is None:
             found.unplaced.append(f"unmapped code {observation.code[:30]}")
-        elif mapping.test_id not in lines:
+        elif target is None:
             found.not_ordered.append(observation.code[:30])
-        elif await _write(session, source, observation, lines[mapping.test_id], unit=mapping.unit, report=report):
-            written.append(lines[mapping.test_id].test.code)
+        elif target.line.state in CLOSED_LINES:
+            # a signed result stands; that the device says something new about it is for a person to see
+            if not await is_recorded(session, _measurement_key(source, observation, barcode)):
+                found.unplaced.append(f"{observation.code[:30]} is already {target.line.state.value}")
+        elif await _write(session, source, observation, target, unit=mapping.unit, report=report):
+            written.append(target.test.code)
     found.matched += 1
     found.orders.add(order.id)
     if written:
@@ -200,24 +250,27 @@ async def _place(
 
 
 async def _locate(session: AsyncSession, barcode: str) -> tuple[Order, Sample] | None:
-    query = (
-        select(Order, Sample)
-        .join(Sample, col(Sample.order_id) == col(Order.id))
-        .where(Sample.accession_no == barcode)
-        .with_for_update(of=Order)
-    )
-    return (await session.exec(query)).one_or_none()
+    """Find the tube and lock its order. What is returned was read after the lock was had."""
+    owner = select(Sample.order_id).where(Sample.accession_no == barcode)
+    order_id = (await session.exec(owner)).one_or_none()
+    if order_id is None:
+        await hold_barcode(session, barcode)
+        order_id = (await session.exec(owner)).one_or_none()
+    if order_id is None:
+        return None
+    fresh = {"populate_existing": True}
+    order = await session.exec(select(Order).where(Order.id == order_id).with_for_update().execution_options(**fresh))
+    sample = await session.exec(select(Sample).where(Sample.accession_no == barcode).execution_options(**fresh))
+    found = sample.one_or_none()
+    return (order.one(), found) if found is not None else None
 
 
 async def _lines_of(session: AsyncSession, order: Order, sample: Sample) -> dict[UUID, TestLine]:
     query = (
         select(OrderLine, LabTest)
         .join(LabTest, col(LabTest.id) == col(OrderLine.test_id))
-        .where(
-            OrderLine.order_id == order.id,
-            OrderLine.sample_id == sample.id,
-            col(OrderLine.state).not_in(_CLOSED_LINES),
-        )
+        .where(OrderLine.order_id == order.id, OrderLine.sample_id == sample.id)
+        .execution_options(populate_existing=True)
     )
     patient = await session.get_one(Patient, order.patient_id)
     rows: Sequence[tuple[OrderLine, LabTest]] = (await session.exec(query)).all()
@@ -233,9 +286,7 @@ async def _write(
     unit: str,
     report: SpecimenReport,
 ) -> bool:
-    hold = _HELD.get(observation.status, "")
-    if not hold and unit and observation.unit and observation.unit != unit:
-        hold = "unit_mismatch"
+    hold = _hold_reason(observation, unit)
     observed_at = observation.observed_at or source.message.sent_at or source.row.received_at
     measured = Measurement(
         value=observation.value,
@@ -251,6 +302,17 @@ async def _write(
         message_id=source.row.id,
     )
     return await record_result(session, target, measured) is not None
+
+
+def _hold_reason(observation: Observation, unit: str) -> str:
+    """Return why a person must look at a value before it counts, or ""."""
+    if observation.status in _HELD:
+        return _HELD[observation.status]
+    if not observation.value.strip():
+        return "no_value"
+    if len(observation.value) > MAX_RESULT_CHARS:
+        return "too_long"
+    return "unit_mismatch" if unit and observation.unit and observation.unit != unit else ""
 
 
 def _measurement_key(source: _Source, observation: Observation, barcode: str) -> str:

@@ -40,7 +40,11 @@ from domain.policies import LabPolicies
 from workflows import queues, search_attributes
 from workflows.codec import EncryptionCodec, data_converter
 
-_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN}
+_AWAY = {
+    RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+}  # fmt: skip
+_NO_NAMESPACE = "NamespaceNotFoundFailure"
 
 PRIORITY_KEYS = {OrderPriority.STAT: 1, OrderPriority.URGENT: 2, OrderPriority.ROUTINE: 3}
 """Temporal priority keys: lower runs first."""
@@ -51,6 +55,10 @@ class TemporalAwayError(LabError):
 
     default_code = "TEMPORAL_AWAY"
     default_action = "Nothing: it is sent again by itself. If it lasts, check the Temporal server (`labsetu doctor`)."
+
+
+class NotAppliedInTimeError(TemporalAwayError):
+    """Temporal took the command, but no worker applied it in time; other commands may fare better."""
 
 
 class WorkflowGoneError(LabError):
@@ -117,7 +125,11 @@ class Gateway:
             return False
 
     async def start_order(self, *, order_no: str, branch: str, priority: OrderPriority, summary: str = "") -> bool:
-        """Start an order's workflow; True when it runs or has run, False when Temporal is away."""
+        """Start an order's workflow; True when it runs or has run, False when Temporal is away.
+
+        Raises:
+            RPCError: Temporal is there and refuses the call itself.
+        """
         try:
             client = await self.client()
             await client.start_workflow(
@@ -141,8 +153,10 @@ class Gateway:
             )
         except WorkflowAlreadyStartedError:
             return True
-        except (TemporalAwayError, RPCError) as error:
-            if isinstance(error, RPCError) and error.status not in _AWAY:
+        except TemporalAwayError:
+            return False
+        except RPCError as error:
+            if not isinstance(_translated(error), TemporalAwayError):
                 raise
             return False
         return True
@@ -175,7 +189,7 @@ class Gateway:
         except WorkflowUpdateFailedError as error:
             raise _refusal(error) from error
         except WorkflowUpdateRPCTimeoutOrCancelledError as error:
-            raise TemporalAwayError("the command was not applied in time") from error
+            raise NotAppliedInTimeError("the command was not applied in time") from error
         except RPCError as error:
             raise _translated(error) from error
 
@@ -258,8 +272,11 @@ class Gateway:
 
 def _translated(error: RPCError) -> LabError:
     if error.status is RPCStatusCode.NOT_FOUND:
+        if any(detail.type_url.endswith(_NO_NAMESPACE) for detail in error.grpc_status.details):
+            # a server without its namespaces says nothing about the run: what waits must go on waiting
+            return TemporalAwayError("Temporal has no such namespace")
         return WorkflowGoneError("the workflow has ended or was never started")
-    if error.status in _AWAY or error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+    if error.status in _AWAY:
         return TemporalAwayError(f"Temporal did not answer ({error.status.name.lower()})")
     return LabError(f"Temporal refused the call ({error.status.name.lower()})", code="TEMPORAL_REFUSED")
 
