@@ -88,9 +88,13 @@ seed: $(READY) ## fill an empty database with a demo laboratory
 doctor: $(READY) ## what is reachable, what is wrong, what to do
 	@$(BIN)/labsetu doctor
 
+.PHONY: histories
+histories: $(READY) ## record the runs that changed workflows must replay; review before committing
+	@$(BIN)/python -m devstack.histories $(ARGS)
+
 .PHONY: bench
-bench: $(READY) ## run the benchmarks (T=bench/bench_x.py narrows)
-	@set -e; for script in $(or $(T),$(wildcard bench/bench_*.py)); do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
+bench: $(READY) ## measure and write bench/RESULTS.md (T="parsers render" narrows, BENCH_QUICK=1 is short)
+	@$(BIN)/python -m bench $(T) $(ARGS)
 
 .PHONY: docs
 docs: $(READY) ## write the reference pages that come from code
