@@ -25,6 +25,10 @@ _LOCK_HEAD = text(
     "insert into audit_heads (chain, seq, hash) values (:chain, 0, '')"
     " on conflict (chain) do update set seq = audit_heads.seq returning seq, hash"
 )
+_BEYOND_HEAD = text(
+    "select h.chain, h.seq from audit_heads h"
+    " where exists (select from audit_entries e where e.chain = h.chain and e.seq > h.seq) order by h.chain"
+)
 _MOVE_HEAD = text("update audit_heads set seq = :seq, hash = :hash where chain = :chain")
 
 Body = Mapping[str, str | int | bool | list[str] | None]
@@ -86,11 +90,16 @@ def _instant(at: datetime) -> str:
 
 
 async def verify(session: AsyncSession, key: bytes) -> tuple[list[AuditHead], list[BrokenLink]]:
-    """Recompute every chain and return its heads and every place that does not hold, in order."""
+    """Recompute every chain and return its heads and every place that does not hold, in order.
+
+    May run while others write: what they append after a head was read is left for the next time.
+    """
     heads = list((await session.exec(select(AuditHead).order_by(AuditHead.chain))).all())
     broken: list[BrokenLink] = []
     for head in heads:
         broken += await _verify_chain(session, key, head)
+    beyond = (await session.execute(_BEYOND_HEAD)).all()
+    broken += [BrokenLink(row.chain, row.seq, "entries after the head") for row in beyond]
     known = {head.chain for head in heads}
     orphans = await session.exec(select(AuditEntry.chain).where(col(AuditEntry.chain).not_in(known)).distinct())
     broken += [BrokenLink(chain, 0, "entries without a head") for chain in orphans.all()]
@@ -99,7 +108,11 @@ async def verify(session: AsyncSession, key: bytes) -> tuple[list[AuditHead], li
 
 async def _verify_chain(session: AsyncSession, key: bytes, head: AuditHead) -> list[BrokenLink]:
     previous, expected, broken = "", 1, list[BrokenLink]()
-    query = select(AuditEntry).where(AuditEntry.chain == head.chain).order_by(col(AuditEntry.seq))
+    query = (
+        select(AuditEntry)
+        .where(AuditEntry.chain == head.chain, col(AuditEntry.seq) <= head.seq)
+        .order_by(col(AuditEntry.seq))
+    )
     stream = await session.stream_scalars(query.execution_options(yield_per=500))
     async for entry in stream:
         if entry.seq != expected:

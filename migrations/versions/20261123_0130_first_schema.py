@@ -939,7 +939,24 @@ def upgrade() -> None:
             op.execute(statement)
 
 
+DOWN = """
+do $$
+declare
+    found record;
+begin
+    for found in select tablename from pg_tables where schemaname = 'public' and tablename <> 'alembic_version' loop
+        execute format('drop table %I cascade', found.tablename);
+    end loop;
+end $$
+;
+drop function refuse_change, keep_raw, wake_dispatcher
+;
+revoke all on alembic_version from labsetu_app
+;
+revoke usage on schema public from labsetu_app
+"""
+
+
 def downgrade() -> None:
-    op.execute("drop owned by labsetu_app")
-    op.execute("drop schema public cascade")
-    op.execute("create schema public")
+    for statement in DOWN.split("\n;\n"):
+        op.execute(statement)

@@ -1,7 +1,6 @@
 """Transactions on real PostgreSQL: what a branch sees, what is refused, and what counts as away."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
@@ -12,7 +11,6 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlmodel import select
 
 from activities.placement import PlacedOrder
-from devstack.postgres import PostgresServer
 from domain.clock import utc_now
 from domain.messages import CommandKind
 from store.session import Database, StoreUnavailableError, is_retryable, open_database
@@ -27,13 +25,6 @@ SCOPED = ("orders", "samples", "invoices", "reports", "commands")
 
 def _count(name: str):
     return select(func.count()).select_from(named(name))
-
-
-@pytest.fixture
-async def superuser(postgres_server: PostgresServer, database_name: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(postgres_server.superuser_url(database_name).replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
 
 
 async def _one_each(bench: Bench) -> tuple[PlacedOrder, PlacedOrder]:
