@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict
 
+from activities.invoice_content import invoice_content
 from api.commanding import CommandAnswer, carry_out
 from api.deps import FromApp
 from api.errors import responses
@@ -16,6 +18,7 @@ from api.etags import TaggedRoute
 from api.idempotency import OneRequest
 from api.permissions import Permission, Principal, require
 from domain.messages import CommandKind, Reason, RecordPayment, ReverseInvoice
+from rendering.receipt import render_invoice
 from store import invoices
 from store.orders import order_ref
 
@@ -102,6 +105,16 @@ async def read(document_no: str, principal: MayRead, resources: FromApp) -> Invo
         row = await invoices.invoice_of(session, document_no, principal.branch_ids)
         lines = await invoices.lines_of(session, row.id)
     return _shown(row, lines)
+
+
+@router.get("/invoices/{document_no}/document", responses=responses(404), response_class=Response)
+async def print_document(document_no: str, principal: MayRead, resources: FromApp) -> Response:
+    """Fetch one bill as PDF, as it was issued; with IRN and signed QR code where the law wants one."""
+    async with resources.database.transaction(branches=principal.branch_ids) as session:
+        content = await invoice_content(session, document_no, principal.branch_ids)
+    pdf = await asyncio.to_thread(render_invoice, content)
+    headers = {"Content-Disposition": f'attachment; filename="{document_no}.pdf"', "Cache-Control": "private, no-store"}
+    return Response(pdf, media_type="application/pdf", headers=headers)
 
 
 @router.post("/orders/{order_no}/payments", responses=responses(400, 404, 409), response_model=CommandAnswer)
