@@ -134,7 +134,14 @@ async def connect_patiently(settings: Settings) -> Client:
     own = settings.temporal
     while True:
         try:
-            return await gateway.connect(own.address, own.namespace, own.decoded_codec_keys(), own.codec_active_key)
+            return await gateway.connect(
+                own.address,
+                own.namespace,
+                own.decoded_codec_keys(),
+                own.codec_active_key,
+                tls=own.tls,
+                api_key=own.api_key.get_secret_value(),
+            )
         except RuntimeError as error:
             logger.warning("Temporal is away, trying again: %s", type(error).__name__)
             await asyncio.sleep(2)

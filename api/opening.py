@@ -66,7 +66,14 @@ async def open_api_resources(settings: Settings) -> AsyncIterator[Resources]:
 def _gateway(settings: Settings, codec_keys: dict[str, bytes]) -> Gateway:
     temporal = settings.temporal
     return Gateway(
-        connect=lambda: connect(temporal.address, temporal.namespace, codec_keys, temporal.codec_active_key),
+        connect=lambda: connect(
+            temporal.address,
+            temporal.namespace,
+            codec_keys,
+            temporal.codec_active_key,
+            tls=temporal.tls,
+            api_key=temporal.api_key.get_secret_value(),
+        ),
         lab=settings.lab.code,
         policies=settings.policies,
     )

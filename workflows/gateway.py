@@ -293,7 +293,15 @@ def _refusal(error: WorkflowUpdateFailedError) -> LabError:
     )
 
 
-async def connect(address: str, namespace: str, codec_keys: dict[str, bytes], active_key: str) -> Client:
+async def connect(
+    address: str,
+    namespace: str,
+    codec_keys: dict[str, bytes],
+    active_key: str,
+    *,
+    tls: bool = False,
+    api_key: str = "",
+) -> Client:
     """Connect to Temporal with the sealing converter.
 
     Args:
@@ -301,7 +309,13 @@ async def connect(address: str, namespace: str, codec_keys: dict[str, bytes], ac
         namespace: The lab's namespace.
         codec_keys: Key ring of the payload codec.
         active_key: The key that seals.
+        tls: Encrypt the connection; without it an API key would travel in clear inside the cluster's network.
+        api_key: Bearer token of a cluster that asks for one, or "".
     """
     return await Client.connect(
-        address, namespace=namespace, data_converter=data_converter(EncryptionCodec(codec_keys, active_key))
+        address,
+        namespace=namespace,
+        data_converter=data_converter(EncryptionCodec(codec_keys, active_key)),
+        tls=tls,
+        api_key=api_key or None,
     )
