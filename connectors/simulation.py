@@ -53,6 +53,9 @@ class Behaviour(BaseModel):
     )
     fail_status: int = Field(default=500, ge=400, le=599)
     drop_after_next: int = Field(default=0, ge=0, description="Process the next N calls, then answer 504 instead")
+    drop_only: str = Field(
+        default="", max_length=200, description="Drop answers only to calls that begin like this, e.g. `POST /v1/`"
+    )
     webhooks_off: bool = Field(default=False, description="Send no webhooks at all")
     webhooks_duplicate: bool = Field(default=False, description="Send every webhook twice")
     webhooks_late_s: float = Field(default=0.0, ge=0, le=3600, description="Send webhooks this much later")
@@ -78,9 +81,13 @@ class Behaviour(BaseModel):
             return self.fail_status
         return 0
 
-    def take_drop(self) -> bool:
-        """Return True when this call is to be processed and its answer lost."""
-        if not self.drop_after_next:
+    def take_drop(self, call: str = "") -> bool:
+        """Return True when this call is to be processed and its answer lost.
+
+        Args:
+            call: `POST /path`; "" where calls have no path.
+        """
+        if not self.drop_after_next or not call.startswith(self.drop_only):
             return False
         self.drop_after_next -= 1
         return True
@@ -217,7 +224,7 @@ class _Faults:
             self.calls[f"{scope['method']} {path} -> {status}"] += 1
             await _say(scope, receive, send, status)
             return
-        dropped = self.behaviour.take_drop()
+        dropped = self.behaviour.take_drop(f"{scope['method']} {path}")
         await self.app(scope, receive, _swallow if dropped else send)
         self.calls[f"{scope['method']} {getattr(scope.get('route'), 'path', path)}"] += 1
         if dropped:

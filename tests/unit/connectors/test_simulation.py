@@ -61,6 +61,13 @@ async def test_refusals_process_nothing_and_lost_answers_everything():
     assert (await http.post("/things/c")).status_code == 200
 
 
+async def test_only_the_answers_of_the_calls_asked_for_are_lost():
+    http, done = application()
+    await http.post("/_sim/behaviour", json={"drop_after_next": 1, "drop_only": "POST /things/b"})
+    answers = [(await http.post(f"/things/{thing}")).status_code for thing in "abb"]
+    assert (answers, done) == ([200, 504, 200], ["a", "b", "b"])
+
+
 async def test_down_spares_the_pages_and_the_switches():
     http, done = application()
     await http.post("/_sim/behaviour", json={"down": True})
