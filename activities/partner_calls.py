@@ -27,13 +27,13 @@ class StoredJournal:
         row = PartnerCall(
             connector=call.connector,
             operation=call.operation,
-            reference=call.reference,
+            reference=_storable(call.reference),
             method=call.method,
-            url=call.url,
-            request_headers=call.request_headers,
-            request_body=call.request_body,
+            url=_storable(call.url),
+            request_headers={_storable(name): _storable(value) for name, value in call.request_headers.items()},
+            request_body=_storable(call.request_body),
             status=call.status,
-            response_body=call.response_body,
+            response_body=_storable(call.response_body),
             outcome=call.outcome,
             elapsed_ms=call.elapsed_ms,
         )
@@ -44,3 +44,8 @@ class StoredJournal:
             logger.warning(
                 "a partner call was not recorded", extra={"connector": call.connector, "operation": call.operation}
             )
+
+
+def _storable(text: str) -> str:
+    """Return `text` without what PostgreSQL's text cannot hold: a partner's odd byte must not undo the call."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")

@@ -20,7 +20,7 @@ from activities.report_content import ReportedTest, ReportIdentity, report_conte
 from connectors.files import FilesConnector, StoredObject, object_key
 from domain.clock import utc_now
 from domain.enums import LineState, ReportState, VerificationLevel
-from domain.errors import ConflictError
+from domain.errors import ConflictError, RuleError
 from domain.ids import new_id
 from domain.report import ReportContent, faults_of
 from rendering.report import render_report
@@ -52,9 +52,14 @@ class IssuedReport(BaseModel):
 
 @dataclass(frozen=True)
 class _Draft:
-    """A version that is about to be issued."""
+    """A version that is about to be issued.
+
+    Attributes:
+        results: Row ids of the result versions that it prints.
+    """
 
     report_id: UUID
+    results: frozenset[UUID]
     check_token: str
     content: ReportContent
     is_confidential: bool
@@ -77,7 +82,8 @@ class ReportActivities:
         """Issue the next version, or return the one in force when it covers the order as it stands.
 
         Raises:
-            ConflictError: Not every test is authorised any more, or the order was cancelled.
+            ConflictError: Not every test is authorised any more, or the order was cancelled: the run counts again.
+            RuleError: Something that a report must say is not on record: a person must look.
         """
         async with self.database.transaction() as session:
             facts = await order_facts(session, request.order_no)
@@ -106,11 +112,12 @@ class ReportActivities:
         content = await report_content(session, facts, tests, identity)
         faults = faults_of(content)
         if faults:
-            raise ConflictError(
+            raise RuleError(
                 f"the report may not be issued: {'; '.join(faults)}", code="REPORT_INCOMPLETE",
                 action="Complete the record (patient, sample times, signatory), then retry the step.",
             )  # fmt: skip
-        return _Draft(new_id(), token, content, _is_confidential(tests))
+        results = frozenset(reported.result.id for reported in tests)
+        return _Draft(new_id(), results, token, content, _is_confidential(tests))
 
 
 async def _require_authorised(session: AsyncSession, facts: OrderFacts) -> None:
@@ -142,11 +149,14 @@ def _is_confidential(tests: Sequence[ReportedTest]) -> bool:
 
 async def _record(session: AsyncSession, facts: OrderFacts, draft: _Draft, stored: StoredObject) -> IssuedReport:
     await _require_authorised(session, facts)
+    results = frozenset(reported.result.id for reported in await reported_tests(session, facts))
+    if results != draft.results:
+        raise ConflictError("the results changed while the report was made", code="ORDER_NOT_AUTHORISED")
     signer = await session.exec(
         select(Verification.user_id)
         .where(
             Verification.level == VerificationLevel.MEDICAL,
-            col(Verification.result_id).in_([test.result.id for test in await reported_tests(session, facts)]),
+            col(Verification.result_id).in_(results),
         )
         .order_by(col(Verification.created_at).desc())
         .limit(1)

@@ -132,7 +132,11 @@ async def _count_connections(running: Sequence[Listener]) -> None:
 async def serve(settings: Settings, database: Database) -> None:
     """Listen until SIGTERM or SIGINT; conversations under way are ended, nothing unacknowledged is lost."""
     door = Door(database)
-    await door.reload()
+    try:
+        await door.reload()
+    except StoreUnavailableError:
+        # devices are refused politely instead of not at all; who sent what is settled again when it is read
+        logger.warning("the database is away, analyzers are told to send again")
     own = settings.instruments
     limits = ListenerLimits(
         max_message_bytes=own.max_message_bytes,

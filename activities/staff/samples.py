@@ -76,7 +76,9 @@ async def receive(context: CommandContext, payload: ReceiveSamples) -> None:
         if sample.state is not SampleState.COLLECTED:
             raise ConflictError(f"sample {number} is {sample.state.value}, not collected", code="SAMPLE_NOT_COLLECTED")
         sample.state = SampleState.RECEIVED
-        sample.received_at = checked_time(payload.received_at, not_before=sample.collected_at, what="the receipt time")
+        received = checked_time(payload.received_at, not_before=sample.collected_at, what="the receipt time")
+        # two clocks may differ by the tolerance; a report that says so would not be issued
+        sample.received_at = max(received, sample.collected_at or received)
         sample.received_by = context.actor.user_id
         context.session.add(sample)
         await context.session.flush()
