@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
-from opentelemetry import trace
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 
 from api import codec, connectors_http, operations, public, reference
 from api.config import ApiConfig
@@ -41,6 +38,8 @@ from api.webhooks import abdm, razorpay, sms, whatsapp
 from telemetry import tracing
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
     from settings import Settings
 
 OpenResources = Callable[[], AbstractAsyncContextManager[Resources]]
@@ -61,12 +60,12 @@ ROUTERS: tuple[APIRouter, ...] = (*STAFF, *OUTSIDE)
 def create_app(settings: Settings) -> FastAPI:
     """Return the application of a process with these settings; nothing is opened before it starts."""
     # the process has set its provider before; where it has none, nothing is wrapped and nothing is paid
-    provider = trace.get_tracer_provider() if settings.telemetry.otlp_endpoint else None
+    provider = tracing.configured() if settings.telemetry.otlp_endpoint else None
     return build_app(config_of(settings), lambda: open_api_resources(settings), provider)
 
 
 def build_app(
-    config: ApiConfig, open_resources: OpenResources, tracer_provider: trace.TracerProvider | None = None
+    config: ApiConfig, open_resources: OpenResources, tracer_provider: TracerProvider | None = None
 ) -> FastAPI:
     """Return the application around resources that are opened when it starts and closed when it stops.
 
@@ -81,8 +80,7 @@ def build_app(
         async with open_resources() as resources, keeping_house(resources.database):
             app.state.resources = resources
             yield
-        if isinstance(tracer_provider, SdkTracerProvider):
-            tracing.close(tracer_provider)
+        tracing.close(tracer_provider)
 
     app = FastAPI(
         title="LabSetu",
@@ -101,6 +99,8 @@ def build_app(
     # a description that names its problem answers, though no route returns the model itself
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     if tracer_provider is not None:
+        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
         FastAPIInstrumentor.instrument_app(
             app, tracer_provider=tracer_provider, excluded_urls=UNTRACED, exclude_spans=["receive", "send"]
         )
