@@ -61,4 +61,4 @@ def test_a_new_codec_key_is_one_that_the_codec_takes(capsys: pytest.CaptureFixtu
 def test_help_imports_nothing_heavy():
     tree = ast.parse((ROOT / "cli.py").read_text(encoding="utf-8"))
     modules = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert modules <= {"__future__", "collections.abc", "pathlib", "typing", "domain.errors"}
+    assert modules <= {"__future__", "collections.abc", "contextlib", "pathlib", "typing", "domain.errors"}
