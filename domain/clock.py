@@ -33,7 +33,10 @@ def parse_instant(text: str) -> datetime:
     """Parse an ISO 8601 instant; a value without offset is taken as UTC.
 
     Raises:
-        ValueError: `text` is not ISO 8601.
+        ValueError: `text` is not ISO 8601, or outside the years that exist in UTC.
     """
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"no instant: {text}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import NewType
 
 Paise = NewType("Paise", int)
@@ -21,10 +21,13 @@ def paise_from_rupees(amount: Decimal | str) -> Paise:
     Raises:
         ValueError: `amount` is not a finite number.
     """
-    value = Decimal(amount)
-    if not value.is_finite():
-        raise ValueError(f"not an amount: {amount}")
-    return Paise(int((value * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP)))
+    try:
+        value = Decimal(amount)
+        if not value.is_finite():
+            raise ValueError(f"not an amount: {amount}")
+        return Paise(int((value * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP)))
+    except InvalidOperation as error:  # no number, or one with more digits than any amount has
+        raise ValueError(f"not an amount: {str(amount)[:40]}") from error
 
 
 def percent_of(amount_paise: int, rate_percent: Decimal) -> Paise:
