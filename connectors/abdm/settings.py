@@ -13,7 +13,7 @@ SANDBOX_URL = "https://dev.abdm.gov.in/api/hiecm"
 class AbdmSettings(BaseModel):
     """Settings of the ABDM connector. What the network does not publish is a setting with the observed value."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_url: str = Field(SANDBOX_URL, title="Gateway URL", description="Base URL of the HIE-CM gateway.")
     client_id: str = Field(title="Client id", description="Issued with the sandbox or production registration.")

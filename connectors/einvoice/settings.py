@@ -24,7 +24,9 @@ class EInvoiceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dialect: Dialect = Field(default=Dialect.ADAEQUARE, title="Way to the portal")
+    dialect: Dialect = Field(
+        default=Dialect.ADAEQUARE, title="Way to the portal", description="Through Adaequare's GSP, or to NIC directly"
+    )
     base_url: str = Field(default="https://gsp.adaequare.com", title="Host", description="Scheme and host, no path")
     api_prefix: str = Field(
         default="", title="Path before the API", description="Adaequare: `/test` for the sandbox, empty for production"
@@ -33,7 +35,7 @@ class EInvoiceSettings(BaseModel):
     username: str = Field(
         pattern=HEADER_TEXT, title="API user", description="Made on the e-invoice portal under API registration"
     )
-    password: SecretStr = Field(title="API password")
+    password: SecretStr = Field(title="API password", description="Of the API user, not of the portal's own login")
     client_id: SecretStr = Field(title="Client id", description="Adaequare: gspappid. NIC: client-id")
     client_secret: SecretStr = Field(title="Client secret", description="Adaequare: gspappsecret. NIC: client-secret")
     nic_public_key: str = Field(
@@ -48,12 +50,20 @@ class EInvoiceSettings(BaseModel):
         default=True, title="Check the GSTIN's check digit", description="Off in the sandbox, whose GSTINs break it"
     )
     enabled_from: date | None = Field(default=None, title="E-invoicing from", description="First document date")
-    turnover: TurnoverBand = Field(default=TurnoverBand.UP_TO_5_CRORE, title="Turnover of the PAN")
+    turnover: TurnoverBand = Field(
+        default=TurnoverBand.UP_TO_5_CRORE,
+        title="Turnover of the PAN",
+        description="The highest of any year since 2017-18; decides whether and how soon documents must be submitted",
+    )
     auto_submit_min_paise: int = Field(
         default=50_000_00, ge=0, title="Submit at once from (paise)", description="A habit of the lab, not the law"
     )
-    below_threshold: BelowThreshold = Field(default=BelowThreshold.AUTO, title="Below that")
-    timeout_s: float = Field(default=30.0, gt=0, le=120, title="Time limit of a call (s)")
+    below_threshold: BelowThreshold = Field(
+        default=BelowThreshold.AUTO, title="Below that", description="What becomes of smaller documents"
+    )
+    timeout_s: float = Field(
+        default=30.0, gt=0, le=120, title="Time limit", description="Seconds to wait for an answer."
+    )
 
     @field_validator("password", "client_id", "client_secret")
     @classmethod

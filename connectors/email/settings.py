@@ -22,7 +22,7 @@ class Security(StrEnum):
 class EmailSettings(BaseModel):
     """One SMTP relay and the address we send from."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(title="Relay", description="Host name of the SMTP relay.")
     port: int = Field(default=587, ge=1, le=65_535, title="Port", description="587 for STARTTLS, 465 for TLS.")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 class RazorpaySettings(BaseModel):
     """Keys and switches of one Razorpay account. Test and live mode differ in the keys only."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_url: str = Field(
         default="https://api.razorpay.com", title="API address", description="The same for test and live mode."

@@ -20,7 +20,7 @@ DLT_VARIABLE = "{#var#}"
 class DltTemplate(BaseModel):
     """One registered text."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(title="Template", description="Our name of the template, as notifications use it.")
     language: str = Field(default="en", title="Language", description="Language code.")
@@ -33,7 +33,7 @@ class DltTemplate(BaseModel):
 class SmsSettings(BaseModel):
     """One Twilio account."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_url: str = Field(default="https://api.twilio.com", title="API address", description="Without the version.")
     account_sid: str = Field(

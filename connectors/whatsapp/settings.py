@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 class WhatsAppSettings(BaseModel):
     """One sending number of a WhatsApp Business Account."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_url: str = Field(default="https://graph.facebook.com", title="API address", description="Without the version.")
     api_version: str = Field(
