@@ -10,6 +10,7 @@ RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin labse
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY cli.py settings.py worker.py pyproject.toml ./
+COPY docs/errors.md ./docs/errors.md
 COPY domain ./domain
 COPY rules ./rules
 COPY telemetry ./telemetry

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     how = stack.add_mutually_exclusive_group()
     how.add_argument("--detach", action="store_true", help="leave them running")
     how.add_argument("--stop", action="store_true", help="stop everything of this home")
-    add("api", _api, "serve the REST API, webhooks and the console")
+    add("api", _api, "serve the REST API, webhooks and the public report check")
     add("worker", _worker, "run workflows and activities")
     add("listen", _listen, "listen for analyzers (MLLP and ASTM over TCP)")
     add("simulators", _simulators, "serve the partner simulators")

@@ -73,7 +73,7 @@ _DOCTORS = (
     {"name": "Dr. Sunita Joshi", "registration_no": "KMC/00002", "phone": "+918040000102"},
 )
 # no person: numbers are in ranges that are not given out, the ABHA is the sandbox's shape
-_PATIENTS = (
+PATIENTS = (
     {
         "name": "Asha Verma", "sex": Sex.FEMALE, "birth_date": date(1988, 4, 12), "phone": "+919000000001",
         "email": "asha@patients.example", "language": "hi", "abha_number": "91000000000001",
@@ -182,7 +182,7 @@ async def _add_parties(session: AsyncSession) -> None:
 
 async def _add_patients(session: AsyncSession, branch_id: UUID) -> tuple[str, ...]:
     numbers: list[str] = []
-    for facts in _PATIENTS:
+    for facts in PATIENTS:
         query = select(Patient.patient_no).where(Patient.phone == facts["phone"])
         number = (await session.exec(query)).first()
         if number is None:

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from connectors.abdm import simulator as abdm
+from connectors.abdm.simulator.network import SEEDED, Person
 from connectors.einvoice import simulator as einvoice
 from connectors.einvoice.simulator.config import PortalConfig
 from connectors.email import simulator as email
@@ -22,9 +23,13 @@ from connectors.razorpay import simulator as razorpay
 from connectors.sms import simulator as sms
 from connectors.whatsapp import simulator as whatsapp
 from devstack.ports import LOOPBACK, Ports
+from devstack.seed import PATIENTS
+from domain.enums import Sex
+from domain.ids import new_id
 from domain.report import ReportLanguage
 from rendering.messages import PARAMETERS
 from settings import Settings
+from store.tables.patients import Patient
 
 NAME = "simulators"
 
@@ -83,9 +88,26 @@ def _more(settings: Settings, ports: Ports) -> dict[int, FastAPI]:
                 cm_id=settings.abdm.cm_id,
                 bridge_url=settings.abdm.bridge_url,
                 public_url=settings.abdm.base_url.removesuffix(abdm.BASE),
+                people=(*SEEDED, *_demo_people()),
             )
         )
     return found
+
+
+def _demo_people() -> list[Person]:
+    """Return the demo laboratory's patients who have an ABHA, as the network would know them."""
+    patients = [Patient.model_validate({"patient_no": "", "branch_id": new_id(), **facts}) for facts in PATIENTS]
+    return [
+        Person(
+            abha_number=patient.abha_number,
+            abha_address=patient.abha_address,
+            name=patient.name,
+            gender="M" if patient.sex is Sex.MALE else "F" if patient.sex is Sex.FEMALE else "O",
+            year_of_birth=patient.birth_date.year,
+        )
+        for patient in patients
+        if patient.abha_address
+    ]
 
 
 def _approved_templates() -> list[whatsapp.ApprovedTemplate]:
