@@ -9,7 +9,7 @@ from tests.fixtures.stack import LabStack
 
 
 @pytest.fixture
-async def lab(lab_stack: LabStack) -> AsyncIterator[LabStack]:
+async def stack(lab_stack: LabStack) -> AsyncIterator[LabStack]:
     """The running laboratory; whatever a test lets its partners do ends with the test."""
     yield lab_stack
     await lab_stack.behave_well()

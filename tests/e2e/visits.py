@@ -79,9 +79,9 @@ class Visit(demo.Story):
         """Draw every tube and bring it to the laboratory."""
         await demo.draw_and_receive(self)
 
-    async def measure(self, *accession_nos: str, faults: LineFaults | None = None) -> list[Delivery]:
-        """Run tubes, by default all, on the chemistry analyzer."""
-        return await run_chemistry(self.lab, accession_nos or self.accession_nos, faults=faults)
+    async def measure(self, *accession_nos: str, faults: LineFaults | None = None, seed: int = 1) -> list[Delivery]:
+        """Run tubes, by default all, on the chemistry analyzer; another seed measures other values."""
+        return await run_chemistry(self.lab, accession_nos or self.accession_nos, faults=faults, seed=seed)
 
     async def type_in(self, code: str, value: str) -> None:
         """Enter one result by hand."""
@@ -123,7 +123,7 @@ class Visit(demo.Story):
         """Return a bill, by default the patient's."""
         return await self.client.get("billing", f"/v1/invoices/{number or self.patient_invoice}")
 
-    async def bill_until(self, what: str, value: str, number: str = "") -> Json:
+    async def bill_until(self, what: str, value: str | int, number: str = "") -> Json:
         """Wait until a bill's field has a value."""
 
         async def look() -> Json | None:
@@ -186,11 +186,11 @@ class Visit(demo.Story):
 
 
 async def run_chemistry(
-    lab: LabStack, accession_nos: Sequence[str], *, faults: LineFaults | None = None
+    lab: LabStack, accession_nos: Sequence[str], *, faults: LineFaults | None = None, seed: int = 1
 ) -> list[Delivery]:
     """Run tubes on the chemistry analyzer and send what it measured."""
     own = lab.settings.instruments
-    async with ChemistryAnalyzerSimulator(own.host, own.astm_port, faults=faults, retry_s=0.2) as analyzer:
+    async with ChemistryAnalyzerSimulator(own.host, own.astm_port, seed=seed, faults=faults, retry_s=0.2) as analyzer:
         return await analyzer.run(accession_nos, with_controls=False)
 
 

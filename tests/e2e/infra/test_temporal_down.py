@@ -5,19 +5,19 @@ from tests.e2e.visits import GLUCOSE, SLOW, Visit, asked
 from tests.fixtures.stack import LabStack
 
 
-async def test_orders_and_commands_wait_for_temporal(lab: LabStack, patient_no: str):
-    known = await Visit.place(lab, patient_no, GLUCOSE)
+async def test_orders_and_commands_wait_for_temporal(stack: LabStack, patient_no: str):
+    known = await Visit.place(stack, patient_no, GLUCOSE)
     await known.event("workflow_started")
-    fresh = Visit(lab.settings, lab.client, known.console, lab=lab)
-    await lab.stop_temporal()
+    fresh = Visit(stack.settings, stack.client, known.console, lab=stack)
+    await stack.stop_temporal()
     try:
         body: Json = {"branch_code": "DEL", "patient_no": patient_no, "items": [GLUCOSE]}
-        placed = await asked(lab, "front_desk", "/v1/orders", body)
+        placed = await asked(stack, "front_desk", "/v1/orders", body)
         drawn: Json = {"samples": [{"accession_no": number} for number in known.accession_nos]}
-        collected = await asked(lab, "phlebotomist", f"{known.path}/samples/collect", drawn)
-        ready = (await lab.http.get(f"{lab.settings.api.public_url}/health/ready")).json()
+        collected = await asked(stack, "phlebotomist", f"{known.path}/samples/collect", drawn)
+        ready = (await stack.http.get(f"{stack.settings.api.public_url}/health/ready")).json()
     finally:
-        await lab.start_temporal()
+        await stack.start_temporal()
     assert placed.status_code == 201
     fresh.take(placed.json())
     assert (collected.status_code, collected.json()["state"]) == (202, "accepted")
@@ -25,11 +25,11 @@ async def test_orders_and_commands_wait_for_temporal(lab: LabStack, patient_no: 
     assert ready["status"] == "ready", ready
 
     async def applied() -> bool | None:
-        command = await lab.client.get("phlebotomist", collected.headers["location"])
+        command = await stack.client.get("phlebotomist", collected.headers["location"])
         assert command["state"] != "refused"
         return command["state"] == "applied" or None
 
-    await lab.client.until(applied, "the stored command", within=SLOW)
+    await stack.client.until(applied, "the stored command", within=SLOW)
     assert len(await known.events("sample_collected")) == 1
     await fresh.event("workflow_started", within=SLOW)
     assert await fresh.link()

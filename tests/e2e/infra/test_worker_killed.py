@@ -10,8 +10,8 @@ from tests.fixtures.stack import LabStack
 VARIANT = "No variant of known significance found"
 
 
-async def test_killed_in_the_middle_orders_are_finished_once(lab: LabStack, patient_no: str):
-    collecting, measuring, paying = [await Visit.place(lab, patient_no, GLUCOSE, SPONSORED) for _ in range(3)]
+async def test_killed_in_the_middle_orders_are_finished_once(stack: LabStack, patient_no: str):
+    collecting, measuring, paying = [await Visit.place(stack, patient_no, GLUCOSE, SPONSORED) for _ in range(3)]
     await measuring.bring()
     await paying.bring()
     await results_of(paying)
@@ -20,23 +20,23 @@ async def test_killed_in_the_middle_orders_are_finished_once(lab: LabStack, pati
 
     drawn: Json = {"samples": [{"accession_no": number} for number in collecting.accession_nos]}
     async with asyncio.TaskGroup() as begun:
-        answer = begun.create_task(accepted(lab, "phlebotomist", f"{collecting.path}/samples/collect", drawn))
+        answer = begun.create_task(accepted(stack, "phlebotomist", f"{collecting.path}/samples/collect", drawn))
         begun.create_task(measuring.measure())
         begun.create_task(paying.pay())
-        await lab.client.until(lambda: has_begun(collecting, measuring, paying), "all three to begin", pause=0.01)
-        await lab.kill_worker()
-    lab.start_worker()
+        await stack.client.until(lambda: has_begun(collecting, measuring, paying), "all three to begin", pause=0.01)
+        await stack.kill_worker()
+    stack.start_worker()
 
-    await applied(lab, "phlebotomist", answer.result())
+    await applied(stack, "phlebotomist", answer.result())
     received = await accepted(
-        lab, "technician", f"{collecting.path}/samples/receive", {"accession_nos": collecting.accession_nos}
+        stack, "technician", f"{collecting.path}/samples/receive", {"accession_nos": collecting.accession_nos}
     )
-    await applied(lab, "technician", received)
+    await applied(stack, "technician", received)
     await asyncio.gather(results_of(collecting), measuring.type_in("RNGS50", VARIANT))
     await asyncio.gather(collecting.sign(), measuring.sign())
     await asyncio.gather(collecting.pay(), measuring.pay())
-    await lab.kill_worker()  # money is coming in, reports are going out
-    lab.start_worker()
+    await stack.kill_worker()  # money is coming in, reports are going out
+    stack.start_worker()
     for visit in (collecting, measuring, paying):
         await visit.at("closed")
         await has_happened_once(visit)
@@ -61,19 +61,18 @@ async def has_begun(collecting: Visit, measuring: Visit, paying: Visit) -> bool 
     return (commands > 0 and messages > 0 and bool(await paying.payments())) or None
 
 
-async def applied(lab: LabStack, username: str, command: Json) -> None:
+async def applied(stack: LabStack, username: str, command: Json) -> None:
     """Wait until a command is applied."""
 
     async def look() -> bool | None:
-        found = await lab.client.get(username, f"/v1/commands/{command['command_id']}")
+        found = await stack.client.get(username, f"/v1/commands/{command['command_id']}")
         return found["state"] == "applied" or None
 
-    await lab.client.until(look, f"{command['kind']} to be applied", within=SLOW)
+    await stack.client.until(look, f"{command['kind']} to be applied", within=SLOW)
 
 
 async def has_happened_once(visit: Visit) -> None:
     """Count everything that must be there exactly once."""
-    lab = visit.lab
     await visit.bill_until("state", "paid")
     bill = await visit.bill_until("einvoice_state", "generated", visit.sponsor_invoice)
     ledger = await visit.ledger()
@@ -93,7 +92,7 @@ async def has_happened_once(visit: Visit) -> None:
     await visit.event("report_delivered", within=SLOW)
     sent = [
         message["template"]["name"]
-        for message in (await lab.state("whatsapp"))["messages"].values()
+        for message in (await visit.lab.state("whatsapp"))["messages"].values()
         if visit.order_no in str(message["template"])
     ]
     assert Counter(sent)["report_ready"] == 1, sent
