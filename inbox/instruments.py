@@ -37,9 +37,11 @@ from domain.errors import MessageError
 from domain.observations import InstrumentMessage as Message
 from domain.observations import MessageKind, Observation, ObservationStatus, SpecimenReport
 from rules.result_values import MAX_RESULT_CHARS
+from store import audit
 from store.claims import hold_barcode
 from store.tables.catalogue import LabTest
 from store.tables.orders import Order, OrderLine, Sample
+from store.tables.organisation import Branch
 from store.tables.patients import Patient
 from store.tables.results import Analyzer, AnalyzerTest, InstrumentMessage
 from store.timeline import add_event
@@ -70,6 +72,8 @@ class _Findings:
     unmatched: list[str] = field(default_factory=list)
     unplaced: list[str] = field(default_factory=list)
     not_ordered: list[str] = field(default_factory=list)
+    written: list[tuple[Order, str, list[str]]] = field(default_factory=list)
+    """Order, barcode and test codes of what became results."""
 
     def state(self, kind: MessageKind) -> MessageState:
         """Return the state the message ends in."""
@@ -163,6 +167,22 @@ async def _interpret_from(session: AsyncSession, row: InstrumentMessage, analyze
     await session.flush()
     for order_id in sorted(found.orders):
         await session.execute(_ADD_SIGNAL, {"message_id": row.id, "order_id": order_id})
+    await _audit(session, row, analyzer, found)
+
+
+async def _audit(session: AsyncSession, row: InstrumentMessage, analyzer: Analyzer, found: _Findings) -> None:
+    """Record what became results: last, because an audit chain's head is held until the commit."""
+    for order, barcode, tests in found.written:
+        branch = await session.get_one(Branch, order.branch_id)
+        await audit.record(
+            session,
+            chain=branch.code,
+            actor=f"analyzer:{analyzer.code}",
+            action="results.received",
+            object_kind="order",
+            object_id=order.order_no,
+            body={"accession_no": barcode, "tests": tests, "message_id": str(row.id)},
+        )
 
 
 def read(raw: bytes, profile: DeviceProfile) -> Message:
@@ -239,6 +259,7 @@ async def _place(
     found.matched += 1
     found.orders.add(order.id)
     if written:
+        found.written.append((order, barcode, written))
         await add_event(
             session,
             order.id,
