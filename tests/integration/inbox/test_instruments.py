@@ -15,6 +15,7 @@ from domain.messages import CommandKind
 from inbox.instruments import read
 from store import instrument_messages
 from store.tables.catalogue import LabTest
+from store.tables.exchange import AuditEntry
 from store.tables.orders import OrderLine, Sample
 from store.tables.patients import Patient
 from store.tables.results import Analyzer
@@ -41,6 +42,13 @@ async def test_a_simulated_chemistry_run_becomes_results(bench: Bench, inbox: In
     assert await inbox.signalled(message.id) == [order.order_id]
     (event,) = [event for event in await bench.events(order) if event.kind == "results_received"]
     assert (event.actor, event.detail["tests"]) == ("BS-1", ["CREA", "UREA"])
+    async with inbox.database.transaction() as session:
+        query = select(AuditEntry.actor, AuditEntry.body).where(
+            AuditEntry.object_id == order.order_no, AuditEntry.action == "results.received"
+        )
+        ((actor, body),) = (await session.exec(query)).all()
+    assert actor == "analyzer:BS-1"
+    assert str(message.id) in body
 
 
 async def test_a_simulated_haematology_run_becomes_results(bench: Bench, inbox: Inbox):
