@@ -13,6 +13,7 @@ J ?= $(shell nproc 2>/dev/null || echo 2)
 ARGS ?=
 # one path is quicker without worker processes; the whole suite is quicker with them
 PYTEST = $(BIN)/pytest $(if $(T),$(T),-n $(J) --dist loadfile)
+COVERAGE = $(if $(T),,--cov --cov-report=term:skip-covered)
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
 
 export UV_NO_PROGRESS = 1
@@ -42,7 +43,7 @@ dev: $(READY) ## run everything here: servers, API, worker, listener, simulators
 
 .PHONY: test
 test: $(READY) ## all tests (T=path narrows)
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(COVERAGE) $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## the tests that start no server

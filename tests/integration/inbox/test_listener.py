@@ -47,7 +47,7 @@ class Tap:
 async def listening(database: Database | Tap) -> AsyncIterator[tuple[Door, dict[str, Listener]]]:
     door = Door(database)
     await door.reload()
-    running = listeners(door, "127.0.0.1", {"astm": 0, "hl7": 0}, ListenerLimits(message_seconds=5, store_seconds=5))
+    running = listeners(door, "127.0.0.1", {"astm": 0, "hl7": 0}, ListenerLimits(message_seconds=5, store_seconds=30))
     for listener in running:
         await listener.start()
     try:
