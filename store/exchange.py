@@ -109,9 +109,7 @@ async def keep_poison(
 ) -> bool:
     """Store a delivery that is signed but cannot be read; the same bytes are stored once."""
     event = PartnerEvent(event_id=f"sha256:{hashlib.sha256(raw).hexdigest()}", kind="unreadable")
-    return await _keep(
-        session, source, event, raw=raw, headers=headers, state=PartnerEventState.POISON, reason=reason
-    )
+    return await _keep(session, source, event, raw=raw, headers=headers, state=PartnerEventState.POISON, reason=reason)
 
 
 async def _keep(

@@ -89,8 +89,8 @@ async def count_rows(session: AsyncSession, order: Order) -> Counts:
         await session.exec(select(Report.id).where(Report.order_id == order.id, Report.state == ReportState.ISSUED))
     ).one_or_none()
     return Counts(
-        samples=Counter({state: int(count) for state, count in samples.all()}),
-        lines=Counter({state: int(count) for state, count in lines.all()}),
+        samples=Counter({SampleState(state): int(count) for state, count in samples.all()}),
+        lines=Counter({LineState(state): int(count) for state, count in lines.all()}),
         invoices=tuple(row.document_no for row in live),
         unpaid=tuple(
             row.document_no
