@@ -22,6 +22,7 @@ from sqlmodel import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.errors import LabError
+from store.connections import look_before_use
 
 EVERY_BRANCH = "*"
 
@@ -136,7 +137,6 @@ def open_database(
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=10,
-        pool_pre_ping=True,
         hide_parameters=True,  # values are patients' data and must not reach an error text
         connect_args={
             "timeout": 10,
@@ -148,5 +148,6 @@ def open_database(
             },
         },
     )
+    look_before_use(engine)
     sessions = async_sessionmaker(engine, class_=_AsyncSession, expire_on_commit=False)
     return Database(engine=engine, sessions=sessions, audit_key=audit_key, seal_key=seal_key)
