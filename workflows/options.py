@@ -23,7 +23,7 @@ class ActivityOptions(TypedDict):
 
 DB = ActivityOptions(
     task_queue=queues.ORCHESTRATION,
-    start_to_close_timeout=timedelta(seconds=30),
+    start_to_close_timeout=timedelta(seconds=15),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
     ),

@@ -107,9 +107,7 @@ class MailServer:
         session.host_name = hostname
         return responses
 
-    async def handle_HELO(
-        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str
-    ) -> str:
+    async def handle_HELO(self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str) -> str:
         """Greet a client that knows no EHLO, unless the relay is down."""
         if self.behaviour.down:
             return _DOWN
