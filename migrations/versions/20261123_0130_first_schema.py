@@ -180,12 +180,6 @@ create table payers (
     constraint uq_payers_code unique (code)
 )
 ;
-create table rate_limits (
-    key text not null,
-    tat timestamptz not null,
-    constraint pk_rate_limits primary key (key)
-)
-;
 create table tests (
     id uuid not null,
     created_at timestamptz not null,

@@ -1,25 +1,23 @@
 """Rate limits shared by every API process, and the indexes of the lists that staff page through.
 
-Revision: api0002
+Revision: 0002
 Follows: 0001
 """
 
 from alembic import op
 
-revision = "api0002"
+revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
 UP = """
-create table if not exists rate_limits (
+-- a crash forgives: these rows are not worth the log
+create unlogged table rate_limits (
     key text not null,
     tat timestamptz not null,
     constraint pk_rate_limits primary key (key)
 )
-;
--- a crash forgives: these rows are not worth the log
-alter table rate_limits set unlogged
 ;
 grant select, insert, update, delete on rate_limits to labsetu_app
 ;
@@ -37,4 +35,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("drop index ix_patients_name")
     op.execute("drop index ix_orders_branch_newest")
-    op.execute("alter table rate_limits set logged")
+    op.execute("drop table rate_limits")

@@ -1,13 +1,13 @@
 """History cannot be truncated either: the row triggers of the first schema do not see a TRUNCATE.
 
 Revision: 0003
-Follows: api0002
+Follows: 0002
 """
 
 from alembic import op
 
 revision = "0003"
-down_revision = "api0002"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
