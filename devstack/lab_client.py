@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -23,8 +24,18 @@ class StaffError(LabError):
     default_action = "Look at the order's timeline and at the logs under .labsetu/logs."
 
 
+_PATIENCE_S = 60.0
+
+
 class LabClient:
-    """Calls the API as whichever member of staff is named."""
+    """Calls the API as whichever member of staff is named.
+
+    A 503 is asked again after its `Retry-After`, with the same idempotency key, for a minute.
+
+    Attributes:
+        pause: Seconds between two looks at something that is awaited.
+        repeated: How often a request was sent again.
+    """
 
     def __init__(
         self, base_url: str, passwords: Mapping[str, str], transport: httpx.AsyncBaseTransport | None = None
@@ -32,6 +43,8 @@ class LabClient:
         self._http = httpx.AsyncClient(base_url=base_url, timeout=30, trust_env=False, transport=transport)
         self._passwords = passwords
         self._tokens: dict[str, str] = {}
+        self.pause = 0.2
+        self.repeated = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -48,7 +61,7 @@ class LabClient:
             StaffError: It was refused.
         """
         headers = await self._headers(username) | {"Idempotency-Key": str(uuid.uuid4())}
-        answer = await self._http.post(path, json=body, headers=headers)
+        answer = await self._sent(self._http.build_request("POST", path, json=body, headers=headers))
         if answer.status_code == httpx.codes.ACCEPTED:
             return await self._followed(username, answer.headers["location"])
         return _accepted(answer)
@@ -59,7 +72,8 @@ class LabClient:
         Raises:
             StaffError: It was refused.
         """
-        return _accepted(await self._http.get(path, params=query, headers=await self._headers(username)))
+        headers = await self._headers(username)
+        return _accepted(await self._sent(self._http.build_request("GET", path, params=query, headers=headers)))
 
     async def get_bytes(self, username: str, path: str) -> bytes:
         """Read a document as `username`.
@@ -71,9 +85,7 @@ class LabClient:
         _accepted(answer, is_json=False)
         return answer.content
 
-    async def until(
-        self, look: Callable[[], Awaitable[Found | None]], what: str, *, within: float = 60.0, pause: float = 0.2
-    ) -> Found:
+    async def until(self, look: Callable[[], Awaitable[Found | None]], what: str, *, within: float = 60.0) -> Found:
         """Look again and again until there is something, and return it.
 
         Raises:
@@ -82,10 +94,20 @@ class LabClient:
         try:
             async with asyncio.timeout(within):
                 while (found := await look()) is None:  # noqa: ASYNC110  REST gives no event to wait for
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(pause or self.pause)
                 return found
         except TimeoutError:
             raise StaffError(f"waited {within:.0f} s in vain for {what}") from None
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, again and again while the API has no time for it."""
+        until = time.monotonic() + _PATIENCE_S
+        answer = await self._http.send(request)
+        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and time.monotonic() < until:
+            self.repeated += 1
+            await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
+            answer = await self._http.send(request)
+        return answer
 
     async def _followed(self, username: str, location: str) -> Json:
         async def look() -> Json | None:
