@@ -85,7 +85,14 @@ class LabClient:
         _accepted(answer, is_json=False)
         return answer.content
 
-    async def until(self, look: Callable[[], Awaitable[Found | None]], what: str, *, within: float = 60.0) -> Found:
+    async def until(
+        self,
+        look: Callable[[], Awaitable[Found | None]],
+        what: str,
+        *,
+        within: float = 60.0,
+        pause: float | None = None,
+    ) -> Found:
         """Look again and again until there is something, and return it.
 
         Raises:
