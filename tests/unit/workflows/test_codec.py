@@ -1,6 +1,5 @@
 """Sealed payloads: opened with the key that sealed them, by nobody else, and unchanged."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
