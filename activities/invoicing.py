@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +18,7 @@ from domain.einvoice import UNREGISTERED, DocumentKind, GstPolicy, Party, Supply
 from domain.enums import CollectionMode, EInvoiceState, LedgerKind
 from domain.ids import InvoiceNo, new_id
 from rules import gst, gst_tax
-from store.counters import next_number
+from store.counters import next_numbers
 from store.tables.billing import EInvoiceDocument, Invoice, InvoiceLine, LedgerEntry
 from store.tables.organisation import Branch, Organisation, Payer
 from store.tables.patients import Patient
@@ -64,68 +65,91 @@ def gst_policy(branch: Branch) -> GstPolicy:
     return _POLICIES.validate_python(branch.gst_policy or {})
 
 
-async def next_document_no(session: AsyncSession, branch: Branch, kind: DocumentKind, day: date) -> InvoiceNo:
-    """Return the next gap-free number: branch, series, year and six digits, at most 16 characters.
+@dataclass(frozen=True)
+class IssuedInvoice:
+    """A document that was written, and what was decided about its e-invoice."""
+
+    invoice: Invoice
+    einvoice: EInvoiceDocument
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A document that lacks only its number."""
+
+    kind: DocumentKind
+    payer: Payer | None
+    buyer: Party
+    supplies: Sequence[gst_tax.Supply]
+
+
+async def next_document_nos(
+    session: AsyncSession, branch: Branch, kinds: Sequence[DocumentKind], day: date
+) -> list[InvoiceNo]:
+    """Return the next gap-free number for each of `kinds`: branch, series, year and six digits, 16 characters at most.
 
     Source: CGST Rules 46(b) and 49(b): consecutive, unique in a financial year, at most sixteen characters.
     """
     year = financial_year(day)
-    short_year = year[2:4] + year[5:7]
-    serial = await next_number(session, f"document:{branch.code}:{SERIES[kind]}:{year}")
-    return InvoiceNo(f"{branch.code}{SERIES[kind]}{short_year}-{serial:06d}")
+    names = [f"document:{branch.code}:{SERIES[kind]}:{year}" for kind in kinds]
+    taken = {name: iter(serials) for name, serials in (await next_numbers(session, Counter(names))).items()}
+    prefixes = [f"{branch.code}{SERIES[kind]}{year[2:4]}{year[5:7]}" for kind in kinds]
+    return [InvoiceNo(f"{prefix}-{next(taken[name]):06d}") for prefix, name in zip(prefixes, names, strict=True)]
 
 
-async def issue_invoices(session: AsyncSession, billing: Billing, items: Sequence[BillItem]) -> list[Invoice]:
+async def issue_invoices(session: AsyncSession, billing: Billing, items: Sequence[BillItem]) -> list[IssuedInvoice]:
     """Issue every document that the items ask for, with its ledger charge and its e-invoice decision.
 
     Raises:
         RuleError: The items do not make a valid document.
     """
-    invoices: list[Invoice] = []
+    drafts = _drafts(billing, items)
+    numbers = await next_document_nos(session, billing.branch, [draft.kind for draft in drafts], billing.day)
+    return [
+        await _issue(session, billing, draft, document_no) for draft, document_no in zip(drafts, numbers, strict=True)
+    ]
+
+
+def _drafts(billing: Billing, items: Sequence[BillItem]) -> list[_Draft]:
+    drafts = []
     for payer_id in dict.fromkeys(item.payer.id if item.payer else None for item in items):
         own = [item for item in items if (item.payer.id if item.payer else None) == payer_id]
-        invoices += await _bill_one_payer(session, billing, own[0].payer, own)
-    return invoices
+        payer = own[0].payer
+        buyer = _payer_party(payer) if payer else _patient_party(billing.patient, billing.branch)
+        split = gst_tax.split_bill([_supply(item) for item in own], buyer_registered=buyer.is_registered)
+        drafts += [_Draft(kind, payer, buyer, supplies) for kind, supplies in split]
+    return drafts
 
 
-async def _bill_one_payer(
-    session: AsyncSession, billing: Billing, payer: Payer | None, items: Sequence[BillItem]
-) -> list[Invoice]:
-    buyer = _payer_party(payer) if payer else _patient_party(billing.patient, billing.branch)
-    supplies = [
-        gst_tax.Supply(
-            description=item.description,
-            sac=item.sac,
-            unit_price_paise=item.price_paise,
-            gst_rate=item.gst_rate,
-            is_exempt=not item.is_taxable,
-        )
-        for item in items
-    ]
-    invoices = []
-    for kind, own in gst_tax.split_bill(supplies, buyer_registered=buyer.is_registered):
-        document = gst_tax.build_document(
-            document_no=await next_document_no(session, billing.branch, kind, billing.day),
-            kind=kind,
-            document_date=billing.day,
-            supplier=_supplier_party(billing.organisation, billing.branch),
-            buyer=buyer,
-            place_of_supply=buyer.state_code,
-            supply_type=SupplyType.B2B if buyer.is_registered else SupplyType.B2C,
-            supplies=own,
-        )
-        mode = CollectionMode.CREDIT if payer else billing.mode
-        invoices.append(
-            await record_document(
-                session,
-                document,
-                order_id=billing.order_id,
-                branch=billing.branch,
-                payer_id=payer.id if payer else None,
-                mode=mode,
-            )
-        )
-    return invoices
+def _supply(item: BillItem) -> gst_tax.Supply:
+    return gst_tax.Supply(
+        description=item.description,
+        sac=item.sac,
+        unit_price_paise=item.price_paise,
+        gst_rate=item.gst_rate,
+        is_exempt=not item.is_taxable,
+    )
+
+
+async def _issue(session: AsyncSession, billing: Billing, draft: _Draft, document_no: InvoiceNo) -> IssuedInvoice:
+    document = gst_tax.build_document(
+        document_no=document_no,
+        kind=draft.kind,
+        document_date=billing.day,
+        supplier=_supplier_party(billing.organisation, billing.branch),
+        buyer=draft.buyer,
+        place_of_supply=draft.buyer.state_code,
+        supply_type=SupplyType.B2B if draft.buyer.is_registered else SupplyType.B2C,
+        supplies=draft.supplies,
+    )
+    return await record_document(
+        session,
+        document,
+        order_id=billing.order_id,
+        branch=billing.branch,
+        payer_id=draft.payer.id if draft.payer else None,
+        mode=CollectionMode.CREDIT if draft.payer else billing.mode,
+    )
 
 
 async def record_document(
@@ -137,7 +161,7 @@ async def record_document(
     payer_id: UUID | None,
     mode: CollectionMode,
     reverses: Invoice | None = None,
-) -> Invoice:
+) -> IssuedInvoice:
     """Write a document with its lines, its ledger entry and its e-invoice decision."""
     invoice = Invoice(
         order_id=order_id,
@@ -163,17 +187,16 @@ async def record_document(
     session.add_all(_line_rows(invoice.id, document))
     session.add(_ledger_entry(invoice, reverses))
     decision = gst.requires_irn(document, gst_policy(branch))
-    session.add(
-        EInvoiceDocument(
-            invoice_id=invoice.id,
-            state=EInvoiceState.PENDING if decision.required else EInvoiceState.NOT_REQUIRED,
-            reason_code=decision.reason.value,
-            irn=document.irn if decision.required else None,
-            rules={"version": gst.RULES_VERSION, "text": decision.text},
-        )
+    einvoice = EInvoiceDocument(
+        invoice_id=invoice.id,
+        state=EInvoiceState.PENDING if decision.required else EInvoiceState.NOT_REQUIRED,
+        reason_code=decision.reason.value,
+        irn=document.irn if decision.required else None,
+        rules={"version": gst.RULES_VERSION, "text": decision.text},
     )
+    session.add(einvoice)
     await session.flush()
-    return invoice
+    return IssuedInvoice(invoice, einvoice)
 
 
 def document_of(invoice: Invoice) -> TaxDocument:

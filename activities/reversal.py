@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities.billing import InvoiceKey, shares_to_give_back
-from activities.invoicing import document_of, next_document_no, record_document
+from activities.invoicing import document_of, next_document_nos, record_document
 from activities.people import system
 from activities.refunds import is_closed
 from domain.clock import lab_day, utc_now
@@ -133,12 +133,13 @@ class ReversalActivities:
 
     async def _issue(self, session: AsyncSession, bill: Bill) -> Invoice:
         day = lab_day(self.now())
+        (document_no,) = await next_document_nos(session, bill.branch, [DocumentKind.CREDIT_NOTE], day)
         document = gst_tax.credit_note(
             document_of(bill.invoice),
-            document_no=await next_document_no(session, bill.branch, DocumentKind.CREDIT_NOTE, day),
+            document_no=document_no,
             document_date=day,
         )
-        note = await record_document(
+        issued = await record_document(
             session,
             document,
             order_id=bill.order.id,
@@ -147,6 +148,7 @@ class ReversalActivities:
             mode=bill.invoice.mode,
             reverses=bill.invoice,
         )
+        note = issued.invoice
         bill.invoice.state = InvoiceState.CREDITED
         session.add(bill.invoice)
         detail: EventDetail = {"note_no": note.document_no}

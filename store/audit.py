@@ -29,7 +29,11 @@ _BEYOND_HEAD = text(
     "select h.chain, h.seq from audit_heads h"
     " where exists (select from audit_entries e where e.chain = h.chain and e.seq > h.seq) order by h.chain"
 )
-_MOVE_HEAD = text("update audit_heads set seq = :seq, hash = :hash where chain = :chain")
+_APPEND = text(  # one statement: the head is held no longer than it must
+    "with head as (update audit_heads set seq = :seq, hash = :hash where chain = :chain)"
+    " insert into audit_entries (chain, seq, at, actor, action, object_kind, object_id, body, hash)"
+    " values (:chain, :seq, :at, :actor, :action, :object_kind, :object_id, :body, :hash)"
+)
 
 Body = Mapping[str, str | int | bool | list[str] | None]
 
@@ -73,8 +77,7 @@ async def record(
         body=text_body, hash="",
     )  # fmt: skip
     entry.hash = _link(session.info["audit_key"], head.hash, entry)
-    session.add(entry)
-    await session.execute(_MOVE_HEAD, {"chain": chain, "seq": seq, "hash": entry.hash})
+    await session.execute(_APPEND, entry.model_dump())
 
 
 def _link(key: bytes, previous: str, entry: AuditEntry) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlmodel import select
 
-from activities.placement import plan_sample
 from activities.resulting import supersede_current
+from activities.sample_plan import plan_replacement
 from activities.staff.context import CommandContext, checked_time
 from domain.accession import is_accession_no
 from domain.clock import utc_now
@@ -110,9 +110,7 @@ async def reject(context: CommandContext, payload: RejectSample) -> None:
     sample.rejected_at, sample.rejected_by = utc_now(), context.actor.user_id
     sample.reject_reason = f"{payload.reason_code}: {payload.note}" if payload.note else payload.reason_code
     context.session.add(sample)
-    replacement = await plan_sample(
-        context.session, context.facts.order, specimen=sample.specimen, container=sample.container, replaces=sample
-    )
+    replacement = await plan_replacement(context.session, context.facts.order, sample)
     for line, _ in affected:
         await supersede_current(context.session, line.id)
         line.state, line.sample_id = LineState.ORDERED, replacement.id

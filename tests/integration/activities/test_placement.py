@@ -3,14 +3,19 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
 
+from activities.order_items import OrderItem
 from activities.people import Actor
-from activities.placement import OrderItem, PlaceOrder, place_order
+from activities.placement import PlaceOrder, place_order
 from domain.accession import is_accession_no
+from domain.clock import lab_day
 from domain.einvoice import DocumentKind
 from domain.enums import CollectionMode, EInvoiceState
 from domain.errors import NotFoundError, RuleError
+from store.counters import next_number
+from store.tables.catalogue import Panel
 from store.tables.orders import Order, OrderLine, Sample
 from tests.fixtures.counting_house import EXEMPT, TAXABLE, CountingHouse
 
@@ -95,3 +100,27 @@ async def test_a_wrong_order_leaves_nothing_behind(house: CountingHouse, changes
     assert caught.value.code == code
     async with house.database.transaction() as session:
         assert len((await session.exec(select(Order.id))).all()) == before
+
+
+async def test_a_wrong_order_is_refused_while_another_holds_the_numbers(house: CountingHouse):
+    wrong = PlaceOrder(branch_code="DEL", patient_no=house.lab.patients[0], items=[OrderItem(code="NOSUCH")])
+
+    async def place() -> None:
+        async with house.database.transaction() as session:
+            await session.execute(text("set local lock_timeout = '50ms'"))
+            await place_order(session, wrong, Actor(house.lab.users["front_desk"], "front_desk"))
+
+    async with house.database.transaction() as holder:
+        await next_number(holder, f"order:DEL:{lab_day()}")
+        with pytest.raises(NotFoundError, match="NOSUCH"):
+            await place()
+
+
+async def test_a_panel_without_tests_is_refused(house: CountingHouse):
+    async with house.database.transaction() as session:
+        session.add(Panel(code="EMPTY", name="Nothing", price_paise=100))
+    request = PlaceOrder(branch_code="DEL", patient_no=house.lab.patients[0], items=[OrderItem(code="EMPTY")])
+    with pytest.raises(RuleError) as caught:
+        async with house.database.transaction() as session:
+            await place_order(session, request, Actor(house.lab.users["front_desk"], "front_desk"))
+    assert caught.value.code == "PANEL_EMPTY"

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from store.counters import next_number
+from store.counters import next_number, next_numbers
 from store.session import Database
 
 
@@ -38,3 +38,24 @@ async def test_the_first_takers_of_a_series_do_not_collide(database: Database):
             return await next_number(session, "t:new")
 
     assert sorted(await asyncio.gather(*(take() for _ in range(8)))) == list(range(1, 9))
+
+
+async def test_blocks_of_several_series_are_taken_at_once(database: Database):
+    async with database.transaction() as session:
+        assert await next_numbers(session, {"t:block": 3, "t:other": 1}) == {
+            "t:block": range(1, 4),
+            "t:other": range(1, 2),
+        }
+        assert await next_numbers(session, {"t:block": 2}) == {"t:block": range(4, 6)}
+        assert await next_numbers(session, {}) == {}
+
+
+async def test_takers_that_name_the_same_series_in_another_order_do_not_lock_each_other_out(database: Database):
+    async def take(*series: str) -> None:
+        async with database.transaction() as session:
+            await next_numbers(session, dict.fromkeys(series, 1))
+
+    names = ("t:x", "t:y", "t:z")
+    await asyncio.gather(*(take(*names[:: 1 if number % 2 else -1]) for number in range(30)))
+    async with database.transaction() as session:
+        assert await next_numbers(session, dict.fromkeys(names, 1)) == dict.fromkeys(names, range(31, 32))
