@@ -1,7 +1,7 @@
 """A TCP listener for analyzers: the only place where instrument protocols meet sockets.
 
 The protocol's own state machine runs in `converse`, given a `Line`. What every protocol needs is here: limits on
-connections, keep-alive, a bounded and never failing call to the store, a record of every connection, a clean stop.
+connections, keep-alive, a record of every connection, a clean stop.
 
 Idle sockets are never closed: analyzers are silent for hours and do not all reconnect. TCP keep-alive finds dead ones.
 """
@@ -14,139 +14,19 @@ import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, Self
 
+from connectors.line import ConnectionState, DeskFor, Line, ListenerLimits, ProfileFor, Store
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
-from domain.observations import ReceivedMessage, StoreOutcome
 
 _log = logging.getLogger(__name__)
 
-Store = Callable[[ReceivedMessage], Awaitable[StoreOutcome]]
-"""Makes the bytes durable and says so. May raise or take too long: both count as "not accepted"."""
-ProfileFor = Callable[[str], DeviceProfile]
-"""Returns the profile of the device at a peer (`ip:port`); it decides how the link is read and answered."""
-
-_READ_BYTES = 65_536
 _CLOSE_SECONDS = 1.0
 _KEEPALIVE_IDLE_SECONDS = 60
 _KEEPALIVE_INTERVAL_SECONDS = 20
 _KEEPALIVE_PROBES = 3
-
-
-@dataclass(frozen=True)
-class ListenerLimits:
-    """Bounds of one listener; times in seconds."""
-
-    max_message_bytes: int = 1 << 20
-    max_connections: int = 256
-    max_connections_per_source: int = 16
-    message_seconds: float = 60.0
-    """Most time from the first byte of a message to its last."""
-    store_seconds: float = 30.0
-    """Most time the store may take before the device is told to try again."""
-    write_seconds: float = 15.0
-    """Most time a device may take to read our answer before the connection is dropped."""
-
-
-@dataclass
-class ConnectionState:
-    """What is known of one connection, for the device board and for metrics.
-
-    Attributes:
-        peer: `ip:port`.
-        since: Aware UTC.
-        last_message_at: When the last whole message arrived, aware UTC, or None.
-        received: Whole messages.
-        acknowledged: Positive answers to messages.
-        refused: Negative answers, to messages or parts of them.
-        broken: Pieces of bytes that were no message.
-    """
-
-    peer: str
-    local_port: int
-    since: datetime
-    last_message_at: datetime | None = None
-    received: int = 0
-    acknowledged: int = 0
-    refused: int = 0
-    broken: int = 0
-
-
-class Line:
-    """One connection as the protocol sees it: bytes in, bytes out, and a store that cannot fail."""
-
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        protocol: str,
-        state: ConnectionState,
-        store: Store,
-        store_seconds: float,
-        write_seconds: float,
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._protocol = protocol
-        self._store = store
-        self._store_seconds = store_seconds
-        self._write_seconds = write_seconds
-        self.state = state
-
-    async def read(self, seconds: float | None) -> bytes | None:
-        """Return the next bytes, b"" at the end of the stream, None when `seconds` pass without any."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._reader.read(_READ_BYTES)
-        except TimeoutError:
-            return None
-
-    async def write(self, data: bytes) -> None:
-        """Send `data`.
-
-        Raises:
-            ConnectionError: The peer is gone, or does not read.
-        """
-        self._writer.write(data)
-        try:
-            async with asyncio.timeout(self._write_seconds):
-                await self._writer.drain()
-        except TimeoutError as error:
-            raise ConnectionError("the device does not read our answers") from error
-
-    async def keep(self, raw: bytes, framing_error: str = "") -> StoreOutcome:
-        """Hand bytes to the store; whatever goes wrong there is an outcome, not an error."""
-        self._count(framing_error)
-        message = ReceivedMessage(
-            protocol=self._protocol,
-            transport="tcp",
-            peer=self.state.peer,
-            local_port=self.state.local_port,
-            raw=raw,
-            received_at=utc_now(),
-            framing_error=framing_error,
-        )
-        try:
-            async with asyncio.timeout(self._store_seconds):
-                return await self._store(message)
-        except TimeoutError:
-            _log.warning("store took longer than %s s for a message from %s", self._store_seconds, self.state.peer)
-        except Exception as error:  # noqa: BLE001  the edge: a failing store must not cost the connection
-            _log.warning("store failed for a message from %s: %s", self.state.peer, type(error).__name__)
-        return StoreOutcome(accepted=False, readable=False, note="not stored, send again")
-
-    def _count(self, framing_error: str) -> None:
-        if framing_error:
-            self.state.broken += 1
-        else:
-            self.state.received += 1
-            self.state.last_message_at = utc_now()
 
 
 class Listener(ABC):
@@ -168,6 +48,7 @@ class Listener(ABC):
         *,
         limits: ListenerLimits | None = None,
         profile_for: ProfileFor | None = None,
+        desk_for: DeskFor | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare a listener; nothing is bound before `start`.
@@ -178,6 +59,7 @@ class Listener(ABC):
             store: Called with every message and every broken piece.
             limits: Bounds.
             profile_for: Profile by peer; by default the protocol's standard for everybody.
+            desk_for: Where work for the device at a peer comes from; by default none is given.
             tls: For devices behind a TLS terminal server.
         """
         self._host = host
@@ -190,6 +72,7 @@ class Listener(ABC):
         standard = DeviceProfile.model_validate({"protocol": self.protocol})
         self.limits = limits or ListenerLimits()
         self.profile_for: ProfileFor = profile_for or (lambda _peer: standard)
+        self.desk_for: DeskFor = desk_for or (lambda _peer: None)
         self.totals: Counter[str] = Counter()
 
     @abstractmethod
@@ -276,6 +159,7 @@ class Listener(ABC):
             store=self._store,
             store_seconds=min(self.limits.store_seconds, self.answer_seconds),
             write_seconds=self.limits.write_seconds,
+            desk=self.desk_for(state.peer),
         )
 
     def _has_room(self, source: str) -> bool:

@@ -140,15 +140,93 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
+class Transmission(BaseModel):
+    """ASTM: how this device wants what we send to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    packing: Literal["record", "packed"] = "record"
+    """`record` starts a frame for every record, as the standard has it; `packed` fills each frame."""
+    frame_text: Annotated[int, Field(ge=20, le=63_993)] = 240
+    """Most bytes of text in one frame. Source: E1381-95 (240); LIS01-A2 (63,993), read in specs."""
+    ends_every_frame: bool = False
+    """Every frame ends with ETX, also where a record goes on in the next one."""
+
+
+WorkStyle: TypeAlias = Literal[
+    "none",
+    "astm",
+    "roche_astm",
+    "sysmex",
+    "law",
+    "roche_law",
+    "mindray_bs",
+    "mindray_bc",
+    "getein",
+    "cepheid",
+    "oml",
+    "au",
+    "dimension",
+]
+"""The dialect in which work is asked for and given: `none` for devices that only send."""
+
+
+class WorkRules(BaseModel):
+    """How this device asks for work and is given it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    style: WorkStyle = "none"
+    answers_queries: bool = False
+    """The device asks (host query) and is answered."""
+    sends_unasked: bool = False
+    """Work is sent as soon as the tube is received (download, broadcast)."""
+    query_fields: Paths = ()
+    """Where a query names the tube; empty for what the style says."""
+    no_work: Literal["style", "terminator", "no_order", "no_patient", "do_not_run", "silent"] = "style"
+    """How "nothing to do" is said: as the style has it; ASTM L.3 `I`; O.26 `Y`, `Z` or Sysmex `X`; or not at all."""
+    specimen_width: Annotated[int, Field(ge=0, le=64)] = 0
+    """Barcodes sent unasked are padded to this width; answers to queries always echo the padding received."""
+    pads: Literal["left", "right"] = "left"
+    """On which side blanks are put."""
+    connections: Literal["shared", "two"] = "shared"
+    """Whether work goes over the connection on which results come, or over one of its own."""
+
+
+class AuLayout(BaseModel):
+    """Beckman AU "Online": widths that each site sets on the machine.
+
+    Source: field facts from live sites citing the AU680/AU480 Instrument Online Specification, read in specs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    has_check_byte: bool = False
+    """Whether blocks end with one byte of exclusive-or over everything after STX through ETX or ETB."""
+    specimen_width: Annotated[int, Field(ge=4, le=40)] = 26
+    test_width: Literal[2, 3] = 3
+    dilution_width: Annotated[int, Field(ge=0, le=2)] = 0
+    value_width: Literal[6, 9] = 6
+    marks_width: Annotated[int, Field(ge=0, le=8)] = 2
+    results_offset: Annotated[int, Field(ge=0, le=200)] = 0
+    """Characters between the identity and the first result; 0 where they follow at once."""
+    has_name_block: bool = False
+    """Answers carry `M00000` and a name of 20 characters before the tests."""
+
+
 class DeviceProfile(BaseModel):
     """How one analyzer speaks. Unset fields take the defaults of the protocol."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    protocol: Literal["astm", "hl7"]
-    frame_style: Literal["standard", "bare"] = "standard"
-    """ASTM: `bare` devices send records without frames, checksums or ENQ/EOT and expect no answers."""
+    protocol: Literal["astm", "hl7", "au", "dimension"]
+    frame_style: Literal["standard", "bare", "simple"] = "standard"
+    """ASTM: `bare` devices send records without frames, checksums or ENQ/EOT and expect no answers; `simple` ones
+    (SNIBE) put all records between STX and ETX without number and checksum."""
     checksum: Literal["required", "ignored"] = "required"
+    transmission: Transmission = Transmission()
+    work: WorkRules = WorkRules()
+    au: AuLayout = AuLayout()
     charset: Annotated[str, AfterValidator(_checked_charset)] = "auto"
     """Python codec of the device's text; `auto` is what the message declares, then UTF-8, then Latin-1."""
     utc_offset_minutes: Annotated[int, Field(ge=-840, le=840)] = 330
@@ -165,6 +243,10 @@ class DeviceProfile(BaseModel):
     control_name_fields: Paths = ()
     skip_rows: tuple[FieldRule, ...] = ()
     """Rows that are no results: images, raw signals."""
+    keep_rows: tuple[FieldRule, ...] = ()
+    """Where there are any, only rows for which one holds are results (Abbott: kind F)."""
+    image_rows: tuple[FieldRule, ...] = ()
+    """Rows that carry an image or a histogram; they are kept as files beside the results."""
     comment_rows: tuple[FieldRule, ...] = ()
     """Rows that say something about the specimen: run modes, morphology alarms."""
     status_overrides: dict[str, ObservationStatus] = Field(default_factory=dict)
@@ -184,6 +266,12 @@ class DeviceProfile(BaseModel):
         "No Result",
     )
     """Texts that stand for "no value"."""
+    zero_is_failure: tuple[str, ...] = ()
+    """Codes for which this device sends 0 when the run was blank or failed."""
+    significant_digits: Annotated[int, Field(ge=0, le=15)] = 0
+    """Numbers are rounded to so many digits where a device prints binary fractions; 0 leaves them as sent."""
+    specimen_pattern: Annotated[str, AfterValidator(_checked_pattern), Field(max_length=200)] = ""
+    """Barcodes of this device must match it from the start; "" for the lab's own accession numbers only."""
     ack_mode: Literal["auto", "original"] = "auto"
     """HL7: `auto` honours MSH-15 and MSH-16; `original` always sends one application acknowledgement."""
     unreadable_ack: Literal["AA", "AE", "AR"] = "AE"

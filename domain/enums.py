@@ -231,3 +231,46 @@ class StepDecision(StrEnum):
     SKIP = "skip"
     ANSWER = "answer"
     """Somebody did it by hand at the partner and enters the outcome."""
+
+
+class MappingState(StrEnum):
+    """Whether a person stands behind what a device's code is said to mean."""
+
+    PROPOSED = "proposed"
+    CONFIRMED = "confirmed"
+    RETIRED = "retired"
+
+
+class ExceptionKind(StrEnum):
+    """Why something of an instrument message found no place by itself."""
+
+    UNKNOWN_DEVICE = "unknown_device"
+    UNREADABLE = "unreadable"
+    UNMATCHED_SPECIMEN = "unmatched_specimen"
+    UNMAPPED_CODE = "unmapped_code"
+    UNIT_MISMATCH = "unit_mismatch"
+    NOT_ORDERED = "not_ordered"
+    ALREADY_CLOSED = "already_closed"
+    UNUSABLE_VALUE = "unusable_value"
+
+
+class ExceptionState(StrEnum):
+    """Where an exception stands."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    """Its cause is gone: the message was read again and this found its place."""
+    DISMISSED = "dismissed"
+    """A person decided that nothing is to be done."""
+
+
+class DeviceWorkState(StrEnum):
+    """Where work for a device stands."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    """Delivered to a device that says nothing more about it."""
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    """No longer wanted before it was sent."""

@@ -17,7 +17,8 @@ from sqlmodel import col, select
 
 from connectors.astm.server import AstmServer
 from connectors.hl7.server import Hl7Server
-from connectors.listener import Listener, ListenerLimits
+from connectors.line import ListenerLimits
+from connectors.listener import Listener
 from domain.device_profile import DeviceProfile
 from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome

@@ -1,20 +1,16 @@
 """The HL7 server: analyzers connect, send MLLP blocks and wait for the acknowledgement of each.
 
-Messages of one connection are stored and answered one after the other, in the order they came.
-
-Source: HL7 Transport Specification: MLLP, release 1; HL7 2.5.1, 2.9.2, read in specs.
+Source: HL7 Transport Specification: MLLP, release 1, read in specs.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar
 
-from connectors.hl7.ack import acknowledgements, reject
-from connectors.hl7.framing import Block, BrokenBlock, MllpDecoder, encode_block
-from connectors.listener import Line, Listener
+from connectors.hl7.conversation import converse
+from connectors.line import Line
+from connectors.listener import Listener
 from domain.device_profile import DeviceProfile
-from domain.observations import StoreOutcome
 
 
 class Hl7Server(Listener):
@@ -24,49 +20,4 @@ class Hl7Server(Listener):
 
     async def converse(self, line: Line, profile: DeviceProfile) -> None:
         """Receive until the peer closes the connection."""
-        decoder = MllpDecoder(max_message_bytes=self.limits.max_message_bytes)
-        deadline: float | None = None
-        loop = asyncio.get_running_loop()
-        data: bytes | None = None
-        while data != b"":
-            left = None if deadline is None else deadline - loop.time()
-            data = await line.read(left) if left is None or left > 0 else None
-            if data is None:
-                await self._answer_all(line, profile, decoder.give_up("not completed in time"))
-            else:
-                blocks = decoder.feed(data)
-                await self._answer_all(line, profile, blocks)
-                # a message that began with these bytes gets its own time
-                deadline = None if blocks else deadline
-            if not decoder.is_open:
-                deadline = None
-            elif deadline is None:
-                deadline = loop.time() + self.limits.message_seconds
-        for block in decoder.give_up("connection closed before the message was complete"):
-            if isinstance(block, BrokenBlock):
-                await line.keep(block.raw, block.reason)
-
-    async def _answer_all(self, line: Line, profile: DeviceProfile, blocks: list[Block | BrokenBlock]) -> None:
-        for block in blocks:
-            if isinstance(block, Block):
-                outcome = await line.keep(block.message)
-                await self._answer(line, acknowledgements(block.message, outcome, profile), outcome)
-            else:
-                await self._answer_broken(line, profile, block)
-
-    async def _answer_broken(self, line: Line, profile: DeviceProfile, block: BrokenBlock) -> None:
-        kept = await line.keep(block.raw, block.reason)
-        outcome = StoreOutcome(accepted=False, readable=False, note=block.reason)
-        if block.is_oversized and kept.accepted:
-            await self._answer(line, [reject(block.raw, block.reason)], outcome)
-        elif not block.is_restart:
-            await self._answer(line, acknowledgements(block.raw, outcome, profile), outcome)
-
-    @staticmethod
-    async def _answer(line: Line, answers: list[bytes], outcome: StoreOutcome) -> None:
-        if outcome.accepted and outcome.readable:
-            line.state.acknowledged += 1
-        else:
-            line.state.refused += 1
-        for answer in answers:
-            await line.write(encode_block(answer))
+        await converse(line, profile, self.limits)

@@ -1,5 +1,27 @@
 """SQLModel tables, one aggregate per file. Importing this package registers them all."""
 
-from store.tables import billing, catalogue, exchange, limits, orders, organisation, patients, results, sharing
+from store.tables import (
+    billing,
+    catalogue,
+    devices,
+    exchange,
+    limits,
+    orders,
+    organisation,
+    patients,
+    results,
+    sharing,
+)
 
-__all__ = ["billing", "catalogue", "exchange", "limits", "orders", "organisation", "patients", "results", "sharing"]
+__all__ = [
+    "billing",
+    "catalogue",
+    "devices",
+    "exchange",
+    "limits",
+    "orders",
+    "organisation",
+    "patients",
+    "results",
+    "sharing",
+]

@@ -37,6 +37,12 @@ class Analyzer(Row, table=True):
     peers: list[str] = Field(default_factory=list, sa_type=TextList)
     """Source addresses it may connect from; matched exactly."""
     is_active: bool = True
+    transport: dict[str, Any] = Field(default_factory=lambda: {"kind": "listener"}, sa_type=Json)
+    """`domain.device_transport.DeviceTransport` as JSON: how the bytes get here."""
+    profile_version: int = 1
+    """Of the profile in force; all versions are in `analyzer_profiles`."""
+    silent_after_minutes: int | None = None
+    """Silence in working hours after which somebody is told; None: never."""
 
 
 class AnalyzerTest(SQLModel, table=True):

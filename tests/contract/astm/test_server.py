@@ -11,7 +11,7 @@ from connectors.astm.framing import encode_frame, frames_of
 from connectors.astm.sender import SenderTimers
 from connectors.astm.server import AstmServer
 from connectors.device_side import LineFaults
-from connectors.listener import ListenerLimits
+from connectors.line import ListenerLimits
 from domain.device_profile import DeviceProfile
 from domain.observations import ReceivedMessage, StoreOutcome
 

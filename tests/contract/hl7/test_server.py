@@ -12,7 +12,7 @@ from connectors.device_side import LineFaults
 from connectors.hl7.codec import parse_message
 from connectors.hl7.framing import Block, MllpDecoder, encode_block
 from connectors.hl7.server import Hl7Server
-from connectors.listener import ListenerLimits
+from connectors.line import ListenerLimits
 from domain.observations import ReceivedMessage, StoreOutcome
 
 SPECIMENS = ["261123000017", "261123000028"]

@@ -12,7 +12,8 @@ from sqlmodel import select
 from connectors.analyzers.simulator import ChemistryAnalyzerSimulator, HaematologyAnalyzerSimulator
 from connectors.astm.sender import SenderTimers
 from connectors.device_side import LineFaults
-from connectors.listener import Listener, ListenerLimits
+from connectors.line import ListenerLimits
+from connectors.listener import Listener
 from domain.enums import MessageState
 from inbox.listener import Door, listeners
 from store.session import Database, open_database
