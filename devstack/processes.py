@@ -147,21 +147,29 @@ def ensure_running(
     Raises:
         StackError: A port is taken, or it did not become ready in 60 s (it is stopped again).
     """
-    record = registry.still_as(spec, ports[0], how)
-    started = record is None
-    if record is None:
-        for port in ports:
-            require_free(port, spec.name)
-        record = launch(spec)
+    found = registry.still_as(spec, ports[0], how)
+    if found is not None:
+        registry.keep(found)
+        try:
+            wait_ready(found, ready, deadline_s=60, log=spec.log)
+        except StackError:
+            if found.is_alive():
+                raise
+        if found.is_alive():
+            return found, False
+        # it was on its way out when it was found
+        _wait_until(lambda: not any(owner_of(port) for port in ports), 1.0)
+    for port in ports:
+        require_free(port, spec.name)
+    record = launch(spec)
     registry.keep(record)
     try:
         wait_ready(record, ready, deadline_s=60, log=spec.log)
     except BaseException:  # also Ctrl-C: nothing half started may stay
-        if started:
-            stop(record, how=how)
-            registry.forget(spec.name)
+        stop(record, how=how)
+        registry.forget(spec.name)
         raise
-    return record, started
+    return record, True
 
 
 def last_lines(log: Path, count: int = 8) -> str:

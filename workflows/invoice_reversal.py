@@ -138,7 +138,7 @@ class InvoiceReversalWorkflow:
     async def _balance(self) -> None:
         """Have a person look at a ledger that does not end at zero."""
         while not (await self._read()).is_settled:
-            await self._steps.raise_attention(BALANCE, "ledger_open")
+            await self._steps.ask(BALANCE, "ledger_open")
             decided: StepResult[ReversalFacts] | None = await self._steps.decide(BALANCE)
             if decided is not None:
                 break

@@ -123,6 +123,24 @@ def test_a_server_is_started_once_and_restarted_when_told_otherwise(tmp_path: Pa
         stop(first)
 
 
+def test_one_that_was_dying_when_it_was_found_is_started_anew(tmp_path: Path):
+    registry, ports = Registry(tmp_path / "run"), Ports.free()
+    spec = Launch("server", serving(ports.api), tmp_path / "log", tmp_path)
+    found: list[Record] = []
+
+    def ready() -> bool:
+        if len(found) == 1:  # the first look at the process that was found: only now does the kill arrive
+            stop(found.pop())
+        return listens(ports.api)
+
+    first, _ = ensure_running(registry, spec, ports=(ports.api,), ready=ready, how=signal.SIGTERM)
+    found.append(first)
+    second, started = ensure_running(registry, spec, ports=(ports.api,), ready=ready, how=signal.SIGTERM)
+    stop(second)
+    assert started
+    assert second.pid != first.pid
+
+
 def test_one_that_ends_while_starting_is_explained_by_its_log(tmp_path: Path):
     spec = Launch(
         "doomed", [sys.executable, "-c", "print('no such disk'); raise SystemExit(1)"], tmp_path / "log", tmp_path
