@@ -18,6 +18,7 @@ ANYWHERE = {
     "settings.py": "tests/contract/test_secrets.py, tests/unit/test_settings.py",
     "wire.py": "tests/contract: samples",
     "check.py": "tests/unit/connectors/test_checks.py",
+    "conversation.py": "tests/contract/<name>: real sockets",
     "server.py": "tests/contract/<name>/test_server.py: real sockets",
 }
 ELSEWHERE = {
@@ -41,6 +42,7 @@ ELSEWHERE = {
     "connectors/einvoice/nic.py": "tests/contract/einvoice/test_nic.py",
     "connectors/files/errors.py": "tests/contract/files/test_files.py",
     "connectors/listener.py": "tests/contract/{astm,hl7}/test_server.py: real sockets",
+    "connectors/line.py": "tests/contract/{astm,hl7}/test_server.py: real sockets",
     "connectors/device_side.py": "tests/contract/{astm,hl7}/test_server.py: real sockets",
     "connectors/messaging.py": "one Protocol",
     "connectors/analyzers/model.py": "shapes; tests/unit/connectors/analyzers/test_driver.py",
