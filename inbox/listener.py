@@ -23,7 +23,8 @@ from domain.device_profile import DeviceProfile
 from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
 from inbox.instruments import read
-from store.instrument_messages import keep_message
+from inbox.intake import Intake
+from store.intake import RawMessage
 from store.session import Database, StoreUnavailableError
 from store.tables.results import Analyzer
 from telemetry import metrics
@@ -47,6 +48,15 @@ class Door:
 
     database: Database
     analyzers: Sequence[Analyzer] = field(default_factory=tuple)
+    intake: Intake = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the intake over the same database."""
+        self.intake = Intake(self.database)
+
+    async def close(self) -> None:
+        """Give the connections back; nobody may send any more."""
+        await self.intake.close()
 
     async def reload(self) -> None:
         """Read the registered devices again."""
@@ -80,16 +90,17 @@ class Door:
     async def store(self, message: ReceivedMessage) -> StoreOutcome:
         """Commit the bytes, then say whether they can be read. Only what is committed is accepted."""
         analyzer = self.analyzer_at(message.protocol, message.peer)
-        async with self.database.transaction() as session:
-            await keep_message(
-                session,
-                message.raw,
+        await self.intake.keep(
+            RawMessage(
+                raw=message.raw,
                 analyzer_id=analyzer.id if analyzer else None,
                 protocol=message.protocol,
                 transport=message.transport,
                 peer=message.peer,
+                received_at=message.received_at,
                 framing_error=message.framing_error,
             )
+        )
         metrics.instrument_message(message.protocol, "stored")
         return await asyncio.to_thread(_readable, message, _profile(message.protocol, analyzer))
 
@@ -151,6 +162,7 @@ async def serve(settings: Settings, database: Database) -> None:
         loop.add_signal_handler(number, stop.set)
     running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(door.close)
         for listener in running:
             await stack.enter_async_context(listener)
             logger.info("listening for %s", listener.protocol, extra={"port": listener.port})

@@ -35,13 +35,20 @@ class Tap:
         self.refused_twice = asyncio.Event()
         self._refused = 0
 
+    @property
+    def engine(self):
+        return self._taken().engine
+
     def transaction(self):
+        return self._taken().transaction()
+
+    def _taken(self) -> Database:
         if self.is_shut:
             self._refused += 1
             if self._refused > 1:
                 self.refused_twice.set()
-            return self._gone.transaction()
-        return self._database.transaction()
+            return self._gone
+        return self._database
 
 
 @asynccontextmanager
@@ -56,6 +63,7 @@ async def listening(database: Database | Tap) -> AsyncIterator[tuple[Door, dict[
     finally:
         for listener in running:
             await listener.stop()
+        await door.close()
 
 
 @pytest.fixture(autouse=True)
