@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-NAMES = ("parsers", "render", "startup", "lifecycle")
+NAMES = ("parsers", "render", "instruments", "startup", "lifecycle")
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.ids import new_id
 from store.session import Database, StoreUnavailableError, is_retryable
 
-_WRITE = (
+WRITE = (
     "insert into instrument_messages (id, created_at, analyzer_id, protocol, transport, peer, raw, sha256,"
     " received_at, framing_error, state, reason, control_id, specimen_ids, readings)"
     " select id, at, analyzer_id, protocol, transport, peer, raw, sha256, at, framing_error, 'received', '', '',"
@@ -30,6 +30,7 @@ _WRITE = (
     " $8::text[], $9::text[])"
     " as arrived (id, at, analyzer_id, protocol, transport, peer, raw, sha256, framing_error)"
 )
+"""Takes one array for each column, see `columns`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class MessageWriter:
         """
         try:
             driver = await self._connected()
-            await driver.execute(_WRITE, *_columns(messages))
+            await driver.execute(WRITE, *columns(messages))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             await self._give_up()
             if not is_retryable(error):
@@ -106,7 +107,8 @@ class MessageWriter:
         return self._driver
 
 
-def _columns(messages: Sequence[RawMessage]) -> tuple[list[Any], ...]:
+def columns(messages: Sequence[RawMessage]) -> tuple[list[Any], ...]:
+    """Return what `WRITE` takes: one array for each column."""
     return (
         [message.id for message in messages],
         [message.received_at for message in messages],
