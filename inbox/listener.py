@@ -22,6 +22,7 @@ from connectors.listener import Listener
 from domain.device_profile import DeviceProfile
 from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
+from inbox.glance import is_surely_readable
 from inbox.instruments import read
 from inbox.intake import Intake
 from store.intake import RawMessage
@@ -102,7 +103,10 @@ class Door:
             )
         )
         metrics.instrument_message(message.protocol, "stored")
-        return await asyncio.to_thread(_readable, message, _profile(message.protocol, analyzer))
+        profile = _profile(message.protocol, analyzer)
+        if not message.framing_error and is_surely_readable(message.raw, profile):
+            return StoreOutcome(accepted=True)
+        return await asyncio.to_thread(_readable, message, profile)
 
 
 def _profile(protocol: str, analyzer: Analyzer | None) -> DeviceProfile:
