@@ -17,8 +17,9 @@ from store.tables.devices import ControlResult
 _PAGE = text(
     "select c.id, c.message_id, c.control_name, c.specimen_id, c.device_code, coalesce(t.code, '') as test_code,"
     " c.value_text, c.number, c.unit, c.device_flags, c.observed_at from control_results c"
-    " left join tests t on t.id = c.test_id where c.analyzer_id = :analyzer_id and (:code = '' or c.device_code = :code)"
-    " and (cast(:before as uuid) is null or c.id < :before) order by c.id desc limit :limit"
+    " left join tests t on t.id = c.test_id where c.analyzer_id = :analyzer_id"
+    " and (:code = '' or c.device_code = :code) and (cast(:before as uuid) is null or c.id < :before)"
+    " order by c.id desc limit :limit"
 )
 
 

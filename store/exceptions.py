@@ -63,9 +63,12 @@ _PAGE = text(
     " order by e.id desc limit :limit"
 )
 _ONE = text(f"select {_COLUMNS} where e.id = :id and {_SCOPE}")
+_FROM_MESSAGES = (
+    "from instrument_exceptions e join instrument_messages m on m.id = e.message_id"
+    " left join analyzers a on a.id = e.analyzer_id"
+)
 _MESSAGES = text(
-    "select e.message_id from instrument_exceptions e join instrument_messages m on m.id = e.message_id"
-    f" left join analyzers a on a.id = e.analyzer_id where {_SCOPE} and {_FILTER}"
+    f"select e.message_id {_FROM_MESSAGES} where {_SCOPE} and {_FILTER}"
     " and m.state <> 'received' group by e.message_id order by e.message_id limit :limit"
 )
 _CLOSE = text(
@@ -244,6 +247,6 @@ async def add_correction(
             accession_no=accession_no,
             corrected_by=user_id,
             reason=reason,
-        )  # fmt: skip
+        )
     )
     await session.flush()
