@@ -9,7 +9,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlmodel import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.clock import utc_now
@@ -134,7 +135,12 @@ def problem(kind: ExceptionKind, specimen_id: str = "", device_code: str = "") -
 
 
 async def settle(
-    session: AsyncSession, message_id: UUID, analyzer_id: UUID | None, found: Mapping[Problem, str]
+    session: AsyncSession,
+    message_id: UUID,
+    analyzer_id: UUID | None,
+    found: Mapping[Problem, str],
+    *,
+    is_whole: bool = True,
 ) -> None:
     """Note what waits of a message that was just read, and resolve what does not wait any more.
 
@@ -145,6 +151,7 @@ async def settle(
         message_id: What was read.
         analyzer_id: Its sender, None where it is not known.
         found: Problems with their details: codes and units, never a value or a name.
+        is_whole: The message was read to its end; otherwise what waited before goes on waiting.
     """
     now = utc_now()
     kept = dict(list(found.items())[:MAX_PER_MESSAGE])
@@ -154,6 +161,8 @@ async def settle(
             "specimen_id": one.specimen_id, "device_code": one.device_code, "detail": detail[:MAX_DETAIL_CHARS],
         }  # fmt: skip
         await session.execute(_NOTE, facts)
+    if not is_whole:
+        return
     waiting = (await session.execute(_OPEN_OF, {"id": message_id})).all()
     gone = [row.id for row in waiting if Problem(ExceptionKind(row.kind), row.specimen_id, row.device_code) not in kept]
     if gone:
@@ -238,15 +247,11 @@ async def add_correction(
     Raises:
         ConflictError: Somebody has said so before.
     """
-    if specimen_id in await corrections_of(session, message_id):
+    row = SpecimenCorrection(
+        id=new_id(), message_id=message_id, specimen_id=specimen_id, accession_no=accession_no, corrected_by=user_id,
+        reason=reason,
+    )  # fmt: skip
+    statement = insert(SpecimenCorrection).values(**row.model_dump())
+    once = statement.on_conflict_do_nothing(index_elements=["message_id", "specimen_id"])
+    if (await session.execute(once.returning(col(SpecimenCorrection.id)))).first() is None:
         raise ConflictError("the specimen was assigned before", code="SPECIMEN_ASSIGNED")
-    session.add(
-        SpecimenCorrection(
-            message_id=message_id,
-            specimen_id=specimen_id,
-            accession_no=accession_no,
-            corrected_by=user_id,
-            reason=reason,
-        )
-    )
-    await session.flush()

@@ -31,7 +31,7 @@ async def files_of(session: AsyncSession, message_id: UUID) -> list[InstrumentFi
 async def missing_files(session: AsyncSession, *, leave_out: Sequence[UUID], limit: int) -> list[UUID]:
     """Return files that are not in object storage yet, oldest first."""
     query = select(InstrumentFile.id).where(
-        InstrumentFile.object_key == "", col(InstrumentFile.id).not_in(list(leave_out))
+        InstrumentFile.object_key == "", InstrumentFile.bucket == "", col(InstrumentFile.id).not_in(list(leave_out))
     )
     return list((await session.exec(query.order_by(col(InstrumentFile.id)).limit(limit))).all())
 

@@ -188,7 +188,17 @@ async def _write(session: AsyncSession, place: _Place, found: Findings, *, is_di
             value = replace(value, hold=SUPERSEDED_AGAIN if current is not None else value.hold)
     # a held value and the same one made usable are two versions of one measurement
     key = f"{key}:{value.hold}" if value.hold else key
-    result = await record_result(session, place.target, _measurement(place, value, key))
+    try:
+        result = await record_result(session, place.target, _measurement(place, value, key))
+    except RuleError as error:  # e.g. the patient's birth date lies after the collection
+        shown = place.observation.code[:30]
+        found.misplace(
+            ExceptionKind.UNUSABLE_VALUE,
+            place.rack.report.specimen_id,
+            place.observation.code,
+            f"{shown}: {error.code}",
+        )
+        return False
     stored = result or await recorded(session, key)
     if stored is not None and stored.state is ResultState.HELD:
         _note_held(place, stored, found)
