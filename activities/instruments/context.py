@@ -59,10 +59,10 @@ def context_of(row: ExceptionRow, raw: bytes, profile: DeviceProfile) -> Context
         for observation in report.observations
         if row.device_code in {"", observation.code[:MAX_CODE_CHARS]}
     ]
-    facts = {
-        "specimen_id": reports[0].specimen_id if reports else "", "rows": rows[:MAX_ROWS], "is_mixed": _is_mixed(reports),
-    }  # fmt: skip
-    return context.model_copy(update=facts)
+    name = reports[0].specimen_id if reports else ""
+    return context.model_copy(
+        update={"specimen_id": name, "rows": rows[:MAX_ROWS], "is_mixed": _is_mixed(reports)}
+    )
 
 
 def _reports_of(message: InstrumentMessage, specimen_id: str) -> list[SpecimenReport]:

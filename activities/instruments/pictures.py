@@ -21,7 +21,7 @@ from connectors.hl7.codec import Segment, parse_message
 from domain.device_profile import DeviceProfile, decode_text, first_value, parse_path
 
 MAX_FILES = 40
-MAX_FILE_BYTES = 4 << 20
+MAX_FILE_BYTES = 2 << 20
 _SHORTEST = 32
 """Fewer characters are a name or a number, no picture."""
 _HEX: Final = "HEX"

@@ -276,7 +276,7 @@ def _origin(given: ProposalIn, analyzer: Analyzer, test: LabTest) -> str:
 async def import_livd(
     code: str, given: ImportIn, principal: MayManage, request: OneRequest, resources: FromApp
 ) -> Response:
-    """Propose what a vendor's LIVD file says, for the tests of the catalogue; nothing counts before it is confirmed."""
+    """Propose what a vendor's LIVD file says for tests of the catalogue; nothing counts before it is confirmed."""
     rows = await asyncio.to_thread(parse_livd, given.content)
 
     async def work(session: AsyncSession) -> Answer:

@@ -148,8 +148,8 @@ async def _waiting(api, message_id, analyzer):
     exception_id, mapping_id = uuid.uuid4(), uuid.uuid4()
     await api.execute(
         "insert into instrument_exceptions (id, created_at, message_id, analyzer_id, kind, specimen_id, device_code,"
-        " detail, state, close_reason) select :id, now(), m.id, m.analyzer_id, 'unmatched_specimen', '', '', '', 'open',"
-        " '' from instrument_messages m where m.id = :message",
+        " detail, state, close_reason) select :id, now(), m.id, m.analyzer_id, 'unmatched_specimen', '', '', '',"
+        " 'open', '' from instrument_messages m where m.id = :message",
         id=exception_id,
         message=uuid.UUID(message_id),
     )
