@@ -163,7 +163,8 @@ def _check_kind_of_quantity(device_code: str, rule: UnitRule, test: TestFace) ->
     """Hold a unit against the LOINC property, and a code that ends in `%` or `#` against the test's unit."""
     known = _KNOWN_PROPERTIES.get(test.loinc, "")
     sent, wanted = parse_unit(rule.unit), parse_unit(test.unit)
-    if sent is not None and known and fits_property(sent, known) is False and rule.factor is None:
+    is_other_amount = relation(rule.unit, test.unit) is Relation.BY_ANALYTE
+    if sent is not None and known and fits_property(sent, known) is False and not is_other_amount:
         raise _wrong_unit(f"{rule.unit} is no unit of LOINC property {known}")
     if wanted is None:
         return

@@ -60,9 +60,7 @@ def context_of(row: ExceptionRow, raw: bytes, profile: DeviceProfile) -> Context
         if row.device_code in {"", observation.code[:MAX_CODE_CHARS]}
     ]
     name = reports[0].specimen_id if reports else ""
-    return context.model_copy(
-        update={"specimen_id": name, "rows": rows[:MAX_ROWS], "is_mixed": _is_mixed(reports)}
-    )
+    return context.model_copy(update={"specimen_id": name, "rows": rows[:MAX_ROWS], "is_mixed": _is_mixed(reports)})
 
 
 def _reports_of(message: InstrumentMessage, specimen_id: str) -> list[SpecimenReport]:
