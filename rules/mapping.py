@@ -211,17 +211,29 @@ def judged_unit(sent: str, rule: UnitRule, test_unit: str, test_display: str = "
     is_ours = bool(text) and (text in {test_unit, test_display} or relation(text, test_unit) is Relation.SAME)
     is_theirs = text == rule.unit or (bool(text and rule.unit) and relation(text, rule.unit) is Relation.SAME)
     if rule.factor is not None and rule.factor != 1:
-        if rule.target_unit != test_unit:
-            return UnitVerdict.MISMATCH
-        if is_ours and not is_theirs:
-            return UnitVerdict.AS_IS
-        return UnitVerdict.CONVERT if is_theirs else UnitVerdict.MISMATCH
+        return _judged_by_factor(rule, test_unit, is_ours=is_ours, is_theirs=is_theirs)
     if not text or is_ours:
         return UnitVerdict.AS_IS
-    if is_theirs or not (rule.unit or test_unit):
-        known = relation(text, test_unit)
-        is_other = known in {Relation.SCALED, Relation.BY_ANALYTE, Relation.DIFFERENT}
-        # a factor of 1 between two amounts (mEq/L and mmol/L) is a person's word; without one it is nobody's
-        stated = rule.factor == 1 and rule.target_unit == test_unit and known is Relation.BY_ANALYTE
-        return UnitVerdict.MISMATCH if is_other and not stated else UnitVerdict.AS_IS
+    is_anybodys = not rule.unit and not test_unit
+    if (is_theirs or is_anybodys) and _may_be_meant(text, rule, test_unit):
+        return UnitVerdict.AS_IS
     return UnitVerdict.MISMATCH
+
+
+def _judged_by_factor(rule: UnitRule, test_unit: str, *, is_ours: bool, is_theirs: bool) -> UnitVerdict:
+    if rule.target_unit != test_unit:
+        return UnitVerdict.MISMATCH
+    if is_theirs:
+        return UnitVerdict.CONVERT
+    return UnitVerdict.AS_IS if is_ours else UnitVerdict.MISMATCH
+
+
+def _may_be_meant(text: str, rule: UnitRule, test_unit: str) -> bool:
+    """Tell whether a person's word is enough for a unit text without a factor: not where units say otherwise.
+
+    A factor of 1 between two amounts (mEq/L and mmol/L) is a person's word; without one it is nobody's.
+    """
+    known = relation(text, test_unit)
+    if known is Relation.BY_ANALYTE:
+        return rule.factor == 1 and rule.target_unit == test_unit
+    return known not in {Relation.SCALED, Relation.DIFFERENT}

@@ -201,8 +201,9 @@ async def test_files_and_controls_are_listed(api):
     message_id = await send(api, "QC-CHEM-N", ("CREA", "1.21", "mg/dL"), at="20261123094000")
     await api.execute(
         "insert into instrument_files (id, created_at, message_id, analyzer_id, position, specimen_id, code,"
-        " media_type, bucket, object_key, sha256, size_bytes) select gen_random_uuid(), now(), m.id, m.analyzer_id, 0, '',"
-        " 'WBC', 'image/png', 'labsetu', 'instrument-files/x/v1-0', '00', 12 from instrument_messages m where m.id = :m",
+        " media_type, bucket, object_key, sha256, size_bytes) select gen_random_uuid(), now(), m.id, m.analyzer_id, 0,"
+        " '', 'WBC', 'image/png', 'labsetu', 'instrument-files/x/v1-0', '00', 12 from instrument_messages m"
+        " where m.id = :m",
         m=message_id,
     )
     path = f"/v1/instrument-messages/{message_id}/files"
