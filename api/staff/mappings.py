@@ -29,7 +29,7 @@ from domain.errors import ConflictError, NotPermittedError
 from domain.results import ResultKind
 from rules.livd import MAX_CHARS, LivdRow, parse_livd
 from rules.mapping import Suggestion, TestFace, UnitRule, check_confirmable, suggestions
-from rules.units import Relation, relation
+from rules.units import Relation, fits_property, parse_unit, relation
 from store import audit, exceptions, instrument_messages, mappings
 from store.mappings import MappingRow
 from store.tables.catalogue import LabTest
@@ -174,12 +174,14 @@ class ImportOut(BaseModel):
         proposed: Mappings now waiting for confirmation, as `code → test`.
         known: Rows whose mapping existed.
         not_offered: LOINC codes that no test of the catalogue has.
+        contradictory: Codes left out because the file gives them a unit that their LOINC property cannot have.
     """
 
     rows: int
     proposed: list[str]
     known: int
     not_offered: list[str]
+    contradictory: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -300,6 +302,10 @@ async def _propose_rows(
             by_loinc.setdefault(test.loinc, []).append(test)
     answer = ImportOut(rows=len(rows), proposed=[], known=0, not_offered=[])
     for row in rows:
+        sent = parse_unit(row.unit)
+        if sent is not None and fits_property(sent, row.loinc_property) is False:
+            answer.contradictory.append(row.code[:60])
+            continue
         if row.loinc not in by_loinc:
             answer.not_offered += [row.loinc] if row.loinc not in answer.not_offered else []
         for test in by_loinc.get(row.loinc, ()):

@@ -134,13 +134,14 @@ async def test_the_only_one_who_may_confirms_alone(api):
 
 async def test_a_vendor_s_file_only_proposes(api):
     content = (
-        "Vendor Analyte Code,Vendor Analyte Name,Vendor Result Description,LOINC Code\n"
-        "9001,Creatinine,mg/dL,2160-0\n9002,HbA1c,%,4548-4\n9003,Unknown here,mmol/L,14749-6\n"
+        "Vendor Analyte Code,Vendor Analyte Name,Vendor Result Description,LOINC Code,Property\n"
+        "9001,Creatinine,mg/dL,2160-0,MCnc\n9002,HbA1c,%,4548-4,MFr\n9003,Unknown here,mmol/L,14749-6,SCnc\n"
+        "9004,White cells,%,6690-2,NCnc\n"
     )
     path = f"/v1/analyzers/{ANALYZER}/mappings/import"
     answer = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert answer == {
-        "rows": 3, "proposed": ["9001 → CREA", "9002 → HBA1C"], "known": 0, "not_offered": ["14749-6"],
+        "rows": 4, "contradictory": ["9004"], "proposed": ["9001 → CREA", "9002 → HBA1C"], "known": 0, "not_offered": ["14749-6"],
     }  # fmt: skip
     again = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert (again["proposed"], again["known"]) == ([], 2)
