@@ -141,7 +141,8 @@ async def test_a_vendor_s_file_only_proposes(api):
     path = f"/v1/analyzers/{ANALYZER}/mappings/import"
     answer = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert answer == {
-        "rows": 4, "contradictory": ["9004"], "proposed": ["9001 → CREA", "9002 → HBA1C"], "known": 0, "not_offered": ["14749-6"],
+        "rows": 4, "contradictory": ["9004"],
+        "proposed": ["9001 → CREA", "9002 → HBA1C"], "known": 0, "not_offered": ["14749-6"],
     }  # fmt: skip
     again = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert (again["proposed"], again["known"]) == ([], 2)
