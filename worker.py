@@ -182,4 +182,5 @@ def dispatcher_of(settings: Settings, resources: Resources, client: Client) -> D
         gateway=gateway.Gateway(connect=connected, lab=settings.lab.code, policies=settings.policies),
         listen_dsn=settings.database.url.get_secret_value().replace("+asyncpg", "", 1),
         routers=routers(SHARING_ROUTERS),
+        files=resources.files,
     )

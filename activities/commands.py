@@ -18,7 +18,7 @@ from temporalio import activity
 
 from activities.orders import progress_of
 from activities.people import Actor
-from activities.staff import closing, money, results, samples
+from activities.staff import closing, held, money, results, samples
 from activities.staff.context import CommandContext
 from domain.clock import utc_now
 from domain.enums import CommandState
@@ -37,6 +37,7 @@ APPLY: Mapping[CommandKind, Apply] = {
     CommandKind.RECEIVE_SAMPLES: samples.receive,
     CommandKind.REJECT_SAMPLE: samples.reject,
     CommandKind.ENTER_RESULTS: results.enter,
+    CommandKind.DECIDE_HELD: held.decide,
     CommandKind.VERIFY_RESULTS: results.verify,
     CommandKind.AUTHORISE_REPORT: results.authorise,
     CommandKind.RELEASE_REPORT: closing.release,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -24,6 +25,9 @@ from store.tables.results import Result
 
 CLOSED_LINES = frozenset({LineState.AUTHORISED, LineState.CANCELLED})
 """States in which a test takes no result any more."""
+
+UNIT_MISMATCH = "unit_mismatch"
+"""Held because the number is in another unit than the test's: it is compared with no limit."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,31 @@ async def record_result(session: AsyncSession, target: TestLine, measured: Measu
 
 async def is_recorded(session: AsyncSession, dedupe_key: str) -> bool:
     """Tell whether a measurement is there already."""
-    known = await session.exec(select(Result.id).where(Result.dedupe_key == dedupe_key))
-    return known.one_or_none() is not None
+    return await recorded(session, dedupe_key) is not None
+
+
+async def recorded(session: AsyncSession, dedupe_key: str) -> Result | None:
+    """Return the result of a measurement, None where it is not there."""
+    return (await session.exec(select(Result).where(Result.dedupe_key == dedupe_key))).one_or_none()
+
+
+async def current_result(session: AsyncSession, line_id: UUID) -> Result | None:
+    """Return the version of a test that is in force."""
+    query = select(Result).where(Result.order_line_id == line_id, Result.state == ResultState.CURRENT)
+    return (await session.exec(query)).one_or_none()
+
+
+async def supersede_held(session: AsyncSession, line_id: UUID, reasons: Iterable[str]) -> None:
+    """Take held versions out of the waiting, because a usable value has come; they stay on record."""
+    query = select(Result).where(
+        Result.order_line_id == line_id,
+        Result.state == ResultState.HELD,
+        col(Result.hold_reason).in_(list(reasons)),
+    )
+    for old in (await session.exec(query.with_for_update())).all():
+        old.state = ResultState.SUPERSEDED
+        session.add(old)
+    await session.flush()
 
 
 async def supersede_current(session: AsyncSession, line_id: UUID) -> None:
@@ -107,7 +134,12 @@ async def _build(session: AsyncSession, target: TestLine, measured: Measurement)
     collected_on = lab_day(target.sample.collected_at or measured.observed_at)
     age = flags.age_in_days(patient.birth_date, collected_on)
     interval = flags.find_interval(target.intervals, sex=patient.sex, age_days=age)
-    found = flags.flag(value, interval, test.critical_low, test.critical_high)
+    is_comparable = measured.hold_reason != UNIT_MISMATCH
+    found = (
+        flags.flag(value, interval, test.critical_low, test.critical_high)
+        if is_comparable
+        else ResultFlag.NOT_APPLICABLE
+    )
     unreadable = "not_a_number" if value.kind is not ResultKind(test.kind) else ""
     hold = measured.hold_reason or unreadable
     last = await session.exec(select(func.max(Result.version)).where(Result.order_line_id == target.line.id))
@@ -124,7 +156,7 @@ async def _build(session: AsyncSession, target: TestLine, measured: Measurement)
         value_text=value.text,
         comparator=value.comparator.value,
         number=value.number,
-        unit=measured.unit or test.unit_display,
+        unit=measured.unit if not is_comparable else measured.unit or test.unit_display,
         flag=found.value,
         is_critical=ResultFlag(found).is_critical,
         reference_low=interval.low if interval else None,

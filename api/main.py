@@ -26,7 +26,10 @@ from api.staff import (
     billing,
     catalogue,
     commands,
+    exceptions,
     exchange,
+    instrument_files,
+    mappings,
     messages,
     orders,
     patients,
@@ -46,7 +49,8 @@ OpenResources = Callable[[], AbstractAsyncContextManager[Resources]]
 
 STAFF = (
     auth.router, patients.router, catalogue.router, orders.router, samples.router, results.router, billing.router,
-    worklists.router, commands.router, messages.router, exchange.router, admin.router,
+    worklists.router, commands.router, messages.router, exceptions.router, mappings.router,
+    instrument_files.router, exchange.router, admin.router,
 )  # fmt: skip
 OUTSIDE = (
     razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,

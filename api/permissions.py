@@ -51,6 +51,9 @@ class Permission(StrEnum):
     AUDIT_READ = "audit.read"
     STAFF_MANAGE = "staff.manage"
     ANALYZER_MANAGE = "analyzer.manage"
+    MAPPING_MANAGE = "mapping.manage"
+    """Propose what a device's codes mean, import proposals, retire mappings."""
+    MAPPING_CONFIRM = "mapping.confirm"
     PAYLOAD_DECODE = "payload.decode"
 
 
@@ -68,13 +71,14 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.TECHNICIAN: frozenset(
             {
                 P.PATIENT_READ, P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_RECEIVE, P.SAMPLE_REJECT, P.RESULT_READ,
-                P.RESULT_ENTER, P.RESULT_VERIFY, P.MESSAGE_READ, P.MESSAGE_REPROCESS,
+                P.RESULT_ENTER, P.RESULT_VERIFY, P.MESSAGE_READ, P.MESSAGE_REPROCESS, P.MAPPING_MANAGE,
+                P.MAPPING_CONFIRM,
             }
         ),
         Role.PATHOLOGIST: frozenset(
             {
                 P.PATIENT_READ, P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_REJECT, P.RESULT_READ, P.RESULT_VERIFY,
-                P.REPORT_AUTHORISE, P.REPORT_READ, P.MESSAGE_READ,
+                P.REPORT_AUTHORISE, P.REPORT_READ, P.MESSAGE_READ, P.MAPPING_CONFIRM,
             }
         ),
         Role.BILLING: frozenset(
@@ -87,7 +91,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             {
                 P.CATALOGUE_READ, P.ORDER_READ, P.ORDER_CANCEL, P.REPORT_RELEASE, P.ATTENTION_RESOLVE, P.INVOICE_READ,
                 P.MESSAGE_READ, P.MESSAGE_REPROCESS, P.PARTNER_READ, P.STAFF_MANAGE, P.ANALYZER_MANAGE,
-                P.PAYLOAD_DECODE,
+                P.MAPPING_MANAGE, P.PAYLOAD_DECODE,
             }
         ),
         Role.AUDITOR: frozenset({P.CATALOGUE_READ, P.ORDER_READ, P.INVOICE_READ, P.PARTNER_READ, P.AUDIT_READ}),
@@ -100,6 +104,7 @@ COMMAND_PERMISSIONS: Mapping[CommandKind, Permission] = MappingProxyType(
         CommandKind.RECEIVE_SAMPLES: P.SAMPLE_RECEIVE,
         CommandKind.REJECT_SAMPLE: P.SAMPLE_REJECT,
         CommandKind.ENTER_RESULTS: P.RESULT_ENTER,
+        CommandKind.DECIDE_HELD: P.RESULT_VERIFY,
         CommandKind.VERIFY_RESULTS: P.RESULT_VERIFY,
         CommandKind.AUTHORISE_REPORT: P.REPORT_AUTHORISE,
         CommandKind.RELEASE_REPORT: P.REPORT_RELEASE,
@@ -120,6 +125,11 @@ PUBLIC_ROUTES = frozenset(
     }
 )  # fmt: skip
 """Routes without a staff token: each proves its caller in its own way (password, signature, key, token in the path)."""
+
+
+def roles_with(permission: Permission) -> frozenset[Role]:
+    """Return the roles that hold a permission."""
+    return frozenset(role for role, held in ROLE_PERMISSIONS.items() if permission in held)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from connectors.analyzers.driver import MODELS
+from domain.clock import utc_now
+from domain.enums import MappingState
 from store.instrument_messages import add_api_key
 from store.tables.catalogue import LabTest
+from store.tables.devices import DeviceMapping
 from store.tables.results import Analyzer, AnalyzerTest
 
 ANALYZERS = (
@@ -26,6 +29,7 @@ ANALYZERS = (
 async def add_analyzers(session: AsyncSession, branches: Mapping[str, UUID]) -> dict[str, str]:
     """Add the analyzers that are missing; return the API keys of the new ones in clear."""
     tests: dict[str, UUID] = dict((await session.exec(select(LabTest.code, LabTest.id))).all())
+    units: dict[str, str] = dict((await session.exec(select(LabTest.code, LabTest.unit))).all())
     known = set((await session.exec(select(Analyzer.code))).all())
     keys: dict[str, str] = {}
     for code, name, model_key, branch, address in ANALYZERS:
@@ -43,6 +47,14 @@ async def add_analyzers(session: AsyncSession, branches: Mapping[str, UUID]) -> 
             for test in model.tests
             if test.lab_code in tests
         )
+        session.add_all(
+            DeviceMapping(
+                analyzer_id=row.id, device_code=test.code, test_id=tests[test.lab_code], unit=test.unit,
+                state=MappingState.CONFIRMED, origin="model", confirmed_at=utc_now(), target_unit=units[test.lab_code],
+            )
+            for test in model.tests
+            if test.lab_code in tests
+        )  # fmt: skip
         keys[code] = secrets.token_urlsafe(32)
         await add_api_key(session, analyzer_id=row.id, name="demo", key=keys[code])
     await session.flush()

@@ -271,7 +271,13 @@ class DeviceProfile(BaseModel):
     significant_digits: Annotated[int, Field(ge=0, le=15)] = 0
     """Numbers are rounded to so many digits where a device prints binary fractions; 0 leaves them as sent."""
     specimen_pattern: Annotated[str, AfterValidator(_checked_pattern), Field(max_length=200)] = ""
-    """Barcodes of this device must match it from the start; "" for the lab's own accession numbers only."""
+    """Barcodes of this device must match it from the start; "" for the lab's own accession numbers only.
+
+    Where the pattern has a group, the first one is the number: `(\\d{12})-\\d+` takes off what a device adds."""
+    specimen_max_age_days: Annotated[int, Field(ge=1, le=3660)] = 30
+    """A tube collected longer before its results came is taken for another one; its results wait for a person."""
+    replicates: Literal["last", "hold"] = "last"
+    """Of several final values for one test of one tube the last counts, or they wait for a person if they differ."""
     ack_mode: Literal["auto", "original"] = "auto"
     """HL7: `auto` honours MSH-15 and MSH-16; `original` always sends one application acknowledgement."""
     unreadable_ack: Literal["AA", "AE", "AR"] = "AE"

@@ -248,6 +248,8 @@ class ExceptionKind(StrEnum):
     UNREADABLE = "unreadable"
     UNMATCHED_SPECIMEN = "unmatched_specimen"
     UNMAPPED_CODE = "unmapped_code"
+    AMBIGUOUS_CODE = "ambiguous_code"
+    """The code stands for several tests, and more than one of them was ordered on the tube."""
     UNIT_MISMATCH = "unit_mismatch"
     NOT_ORDERED = "not_ordered"
     ALREADY_CLOSED = "already_closed"

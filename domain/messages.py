@@ -39,6 +39,7 @@ class CommandKind(StrEnum):
     RECEIVE_SAMPLES = "receive_samples"
     REJECT_SAMPLE = "reject_sample"
     ENTER_RESULTS = "enter_results"
+    DECIDE_HELD = "decide_held_results"
     VERIFY_RESULTS = "verify_results"
     AUTHORISE_REPORT = "authorise_report"
     RELEASE_REPORT = "release_report"
@@ -138,6 +139,27 @@ class EnterResults(Payload):
     ]
 
 
+class HeldDecision(Payload):
+    """Let one held version count, or reject it.
+
+    Attributes:
+        version: Of the result, as the order shows it.
+    """
+
+    test_code: TestCode
+    version: Annotated[int, Field(ge=1, le=10_000)]
+    is_accepted: bool = True
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class DecideHeld(Payload):
+    """What becomes of results that were held for a person."""
+
+    decisions: Annotated[
+        list[HeldDecision], Field(min_length=1, max_length=200), _each_once(lambda decision: decision.test_code)
+    ]
+
+
 class ResultDecision(Payload):
     """Accept one result, or send the test back to be run again."""
 
@@ -216,6 +238,7 @@ PAYLOADS: dict[CommandKind, type[Payload]] = {
     CommandKind.RECEIVE_SAMPLES: ReceiveSamples,
     CommandKind.REJECT_SAMPLE: RejectSample,
     CommandKind.ENTER_RESULTS: EnterResults,
+    CommandKind.DECIDE_HELD: DecideHeld,
     CommandKind.VERIFY_RESULTS: VerifyResults,
     CommandKind.AUTHORISE_REPORT: AuthoriseReport,
     CommandKind.RELEASE_REPORT: ReleaseReport,

@@ -21,11 +21,14 @@ from sqlmodel import col, select
 
 from activities.commands import refuse_command
 from domain.clock import utc_now
-from domain.enums import CommandState, MessageState, PartnerEventState
+from domain.enums import CommandState, ExceptionKind, MessageState, PartnerEventState
+from domain.errors import ConnectorError
 from domain.ids import order_workflow_id
 from domain.messages import MessageRef, SignalName
 from inbox.instruments import interpret
 from inbox.partner_events import Done, Route, Router, Signal, Start
+from inbox.pictures import FileStore, PictureShelf
+from store.exceptions import problem, settle
 from store.session import Database, StoreUnavailableError
 from store.tables.exchange import Command, PartnerEventRow
 from store.tables.orders import Order
@@ -88,6 +91,7 @@ class Dispatcher:
         event_patience: Age from which such an event is given to a person.
         start_patience: How long after an order's start its payment and e-invoice runs may not exist yet.
         rest: Wait before something that failed for a reason of its own is tried again.
+        files: Where images of instrument messages go; None: they stay in their messages.
     """
 
     database: Database
@@ -100,6 +104,7 @@ class Dispatcher:
     event_patience: timedelta = timedelta(days=3)
     start_patience: timedelta = timedelta(minutes=1)
     rest: timedelta = timedelta(seconds=30)
+    files: FileStore | None = None
     _resting: dict[UUID, datetime] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -123,6 +128,7 @@ class Dispatcher:
                 _Step(self._unrouted_events, self._route_event, self._put_back),
             ),
             (_Step(self._unsent_commands, self._send_command, self._let_rest),),
+            (_Step(self._missing_files, self._bring_file, self._let_rest),),
         )
 
     async def _work(self, lane: Sequence[_Step], woken: asyncio.Event) -> None:
@@ -212,6 +218,21 @@ class Dispatcher:
             row = await session.get_one(InstrumentMessage, message_id)
             row.state, row.reason = MessageState.UNREADABLE, "INTERNAL_ERROR: see the log"
             session.add(row)
+            found = {problem(ExceptionKind.UNREADABLE): "INTERNAL_ERROR"}
+            await settle(session, row.id, row.analyzer_id, found, is_whole=False)
+
+    # Images that came with results
+
+    async def _missing_files(self) -> list[UUID]:
+        return await PictureShelf(self.database, self.files).missing(self._at_rest())
+
+    async def _bring_file(self, file_id: UUID) -> bool:
+        try:
+            return await PictureShelf(self.database, self.files).bring(file_id)
+        except ConnectorError as error:
+            logger.warning("an image stays in its message for now: %s", error.code, extra={"row_id": str(file_id)})
+            await self._let_rest(file_id)
+            return False
 
     # Orders whose workflow is not known to run
 

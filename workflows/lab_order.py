@@ -209,6 +209,11 @@ class LabOrderWorkflow:
         """Results were typed in."""
         return await self._apply(ref, "Enter results")
 
+    @workflow.update(name=CommandKind.DECIDE_HELD.value, description="Held results were accepted or rejected")
+    async def decide_held_results(self, ref: CommandRef) -> CommandOutcome:
+        """Held results were accepted or rejected."""
+        return await self._apply(ref, "Decide about held results")
+
     @workflow.update(name=CommandKind.VERIFY_RESULTS.value, description="Results were technically verified")
     async def verify_results(self, ref: CommandRef) -> CommandOutcome:
         """Results were technically verified or sent back."""
@@ -233,6 +238,7 @@ class LabOrderWorkflow:
     @receive_samples.validator
     @reject_sample.validator
     @enter_results.validator
+    @decide_held_results.validator
     @verify_results.validator
     @authorise_report.validator
     @cancel_order.validator

@@ -30,7 +30,7 @@ MAX_LINK_LIFETIME = timedelta(minutes=5)
 CONTENT_TYPES = frozenset(
     {
         "application/pdf", "application/json", "application/fhir+json", "application/octet-stream", "text/plain",
-        "image/png",
+        "image/png", "image/jpeg", "image/bmp",
     }
 )  # fmt: skip
 """What may be stored: nothing that a browser would run."""

@@ -42,6 +42,8 @@ class DeviceMapping(Row, table=True):
     """The unit text the device sends for it; a result with another unit waits for a person."""
     factor: Decimal | None = Field(default=None, sa_type=Exact)
     """What the device's number is multiplied by to be in the test's unit; None: as it is."""
+    target_unit: str = ""
+    """The test's unit for which the mapping was confirmed; another one makes the factor void."""
     state: MappingState = Field(default=MappingState.PROPOSED, sa_type=stored(MappingState))
     origin: str = ""
     """Where the proposal came from: `model`, `livd`, `exact`, `alias`, `abbreviation`, `person`."""
@@ -86,6 +88,20 @@ class InstrumentException(Row, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_by: UUID | None = Field(default=None, foreign_key="users.id")
     close_reason: str = ""
+
+
+class SpecimenCorrection(Row, table=True):
+    """A person's word that a specimen of a message is another tube than its barcode says. Never changed."""
+
+    __tablename__ = "specimen_corrections"
+    __table_args__ = (UniqueConstraint("message_id", "specimen_id"),)
+
+    message_id: UUID = Field(foreign_key="instrument_messages.id")
+    specimen_id: str
+    """As the device sent it."""
+    accession_no: str
+    corrected_by: UUID = Field(foreign_key="users.id")
+    reason: str
 
 
 class InstrumentFile(Row, table=True):

@@ -1,5 +1,7 @@
 """Every staff route × every role × own and other branch, generated from the routes and the permission table."""
 
+import uuid
+
 import pytest
 from fastapi.routing import APIRoute
 
@@ -33,12 +35,22 @@ BODIES = {
         "workflow_id": "order:LAB1:{order}", "step": "some_step", "decision": "retry", "reason": "portal is back",
     },
     "/v1/instrument-messages/{message_id}/reprocess": None,
+    "/v1/instrument-exceptions/{exception_id}/dismiss": {"reason": "asked the device's operator"},
+    "/v1/instrument-exceptions/{exception_id}/assign": {"accession_no": "{accession}", "reason": "label was torn"},
+    "/v1/instrument-exceptions/reprocess": {"dry_run": True},
+    "/v1/orders/{order_no}/held-results": {"decisions": [{"test_code": "HGB", "version": 1}]},
+    "/v1/analyzers/{code}/mappings": {"device_code": "HGB-2", "test_code": "HGB", "unit": "g/dL"},
+    "/v1/analyzers/{code}/mappings/import": {"content": "Vendor Analyte Code,LOINC Code\nX1,718-7\n"},
+    "/v1/mappings/{mapping_id}/confirm": {},
+    "/v1/mappings/{mapping_id}/retire": {"reason": "another reagent"},
     "/v1/users": {"username": "new.person", "full_name": "New Person", "password": "a long sentence for one test"},
     "/v1/users/{username}": {"is_disabled": False},
     "/v1/analyzers/{code}/keys": {"name": "middleware"},
 }  # fmt: skip
 # what a GET or POST of the other branch's things must answer
-OTHERS_THINGS = ("{order_no}", "{document_no}", "{message_id}", "{code}", "{command_id}")
+OTHERS_THINGS = (
+    "{order_no}", "{document_no}", "{message_id}", "{code}", "{command_id}", "{exception_id}", "{mapping_id}",
+)  # fmt: skip
 
 
 def _routes():
@@ -112,7 +124,9 @@ async def _thing(api, things, branch):
             f"/v1/orders/{placed['order_no']}/samples/collect",
             {"samples": [{"accession_no": placed["samples"][0]["accession_no"]}]},
         )
+        waiting = await _waiting(api, pushed.json()["stored"][0], analyzer)
         things[branch] = {
+            **waiting,
             "{branch}": branch,
             "{patient}": api.lab.patients[1],
             "{patient_no}": api.lab.patients[1],
@@ -127,6 +141,26 @@ async def _thing(api, things, branch):
             "{command_id}": collected.json()["command_id"],
         }
     return things[branch]
+
+
+async def _waiting(api, message_id, analyzer):
+    """Return the ids of an exception about the message's specimen, and of a mapping that somebody proposed."""
+    exception_id, mapping_id = uuid.uuid4(), uuid.uuid4()
+    await api.execute(
+        "insert into instrument_exceptions (id, created_at, message_id, analyzer_id, kind, specimen_id, device_code,"
+        " detail, state, close_reason) select :id, now(), m.id, m.analyzer_id, 'unmatched_specimen', '', '', '',"
+        " 'open', '' from instrument_messages m where m.id = :message",
+        id=exception_id,
+        message=uuid.UUID(message_id),
+    )
+    await api.execute(
+        "insert into device_mappings (id, created_at, analyzer_id, device_code, test_id, unit, state, origin,"
+        " target_unit) select :id, now(), a.id, 'HGB-1', t.id, 'g/dL', 'proposed', 'model', '' from analyzers a,"
+        " tests t where a.code = :code and t.code = 'HGB'",
+        id=mapping_id,
+        code=analyzer,
+    )
+    return {"{exception_id}": str(exception_id), "{mapping_id}": str(mapping_id)}
 
 
 def _filled(value, facts):

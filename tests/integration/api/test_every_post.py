@@ -17,7 +17,7 @@ HOLDER = {
     "result.enter": "technician", "result.verify": "technician", "report.authorise": "pathologist",
     "report.release": "billing", "payment.record": "billing", "invoice.reverse": "billing",
     "attention.resolve": "admin", "message.reprocess": "technician", "staff.manage": "admin",
-    "analyzer.manage": "admin",
+    "analyzer.manage": "admin", "mapping.manage": "technician", "mapping.confirm": "technician",
 }  # fmt: skip
 
 
@@ -30,6 +30,8 @@ async def _prepared(api, things, route):
     api.gateway.reset()
     facts = await _thing(api, things, "DEL")
     await api.execute("update instrument_messages set state = 'unreadable'")
+    await api.execute("update instrument_exceptions set state = 'open'")
+    await api.execute("update device_mappings set state = 'proposed' where device_code = 'HGB-1'")
     return (
         api.staff_as(HOLDER[_permission(route).value]),
         _filled(route.path, facts),

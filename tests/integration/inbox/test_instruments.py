@@ -15,6 +15,7 @@ from domain.messages import CommandKind
 from inbox.instruments import read
 from store import instrument_messages
 from store.tables.catalogue import LabTest
+from store.tables.devices import DeviceMapping
 from store.tables.exchange import AuditEntry
 from store.tables.orders import OrderLine, Sample
 from store.tables.patients import Patient
@@ -27,6 +28,18 @@ UNKNOWN = accession_no(lab_day(), 99_991)
 
 def barcode(order) -> str:
     return order.samples[0].accession_no
+
+
+async def second_device(bench: Bench) -> None:
+    """Add BS-9: a chemistry analyzer like BS-1, in the same branch."""
+    async with bench.database.transaction() as session:
+        first = (await session.exec(select(Analyzer).where(Analyzer.code == "BS-1"))).one()
+        twin = Analyzer(**{**first.model_dump(exclude={"id", "created_at"}), "code": "BS-9", "peers": []})
+        session.add(twin)
+        await session.flush()
+        mappings = await session.exec(select(DeviceMapping).where(DeviceMapping.analyzer_id == first.id))
+        for mapping in mappings.all():
+            session.add(DeviceMapping(**{**mapping.model_dump(exclude={"id"}), "analyzer_id": twin.id}))
 
 
 async def test_a_simulated_chemistry_run_becomes_results(bench: Bench, inbox: Inbox):
@@ -132,7 +145,17 @@ async def test_the_same_bytes_from_another_device_are_no_duplicate(bench: Bench,
     order = await bench.received()
     raw = chemistry(barcode(order), ("CREA", "1.1"))
     await inbox.take(raw)
-    assert (await inbox.take(raw, "BS-2")).state is MessageState.MATCHED
+    await second_device(bench)
+    assert (await inbox.take(raw, "BS-9")).state is MessageState.MATCHED
+
+
+async def test_a_device_of_another_branch_measures_no_tube_of_this_one(bench: Bench, inbox: Inbox):
+    order = await bench.received()
+    message = await inbox.take(chemistry(barcode(order), ("CREA", "1.1")), "BS-2")
+    assert (message.state, message.reason) == (
+        MessageState.UNMATCHED, f"{barcode(order)}: the order belongs to another branch",
+    )  # fmt: skip
+    assert await bench.results(order, "CREA") == []
 
 
 async def test_bytes_that_were_cut_off_before_are_no_duplicate(bench: Bench, inbox: Inbox):
