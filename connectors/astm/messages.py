@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from connectors.astm.codec import Record, build_message, parse_records
+from connectors.astm.queries import HostQuery, read_query
 from connectors.astm.records import unframe
 from domain.device_profile import DeviceProfile, decode_text, first_value, parse_path
 from domain.errors import MessageError
@@ -35,7 +36,6 @@ _STATUS: Final = {
 }
 """R.9. W (questionable) and N (more information follows) are held for a person. Source: LIS02-A2, 9.9."""
 
-_QUERY_CANCELLED = "A"
 _PRACTICE_COMMENT = "P"
 
 
@@ -68,8 +68,6 @@ class _Reader:
         self._reports: dict[tuple[str, bool, str], list[_Group]] = {}
         self.skipped = 0
         self.rows = 0
-        self.queried: list[str] = []
-        self.has_query = False
 
     def take(self, record: Record) -> None:
         """Take the next record."""
@@ -87,8 +85,6 @@ class _Reader:
                 self._take_result(record)
             case "C":
                 self._take_comment(record)
-            case "Q":
-                self._take_query(record)
         if record.kind != "C":
             self._last_kind = record.kind
 
@@ -149,17 +145,6 @@ class _Reader:
         elif self._last_kind == "O":
             group.comments.append(text)
 
-    def _take_query(self, record: Record) -> None:
-        if record.value(13).strip().upper() == _QUERY_CANCELLED:
-            return
-        self.has_query = True
-        # patient^specimen by the standard; Beckman sends the bare id, Roche the third component
-        choices = zip(record.values(3, 2), record.values(3, 1), record.values(3, 3), strict=True)
-        for choice in choices:
-            specimen_id = next((text.strip() for text in choice if text.strip()), "")
-            if specimen_id:
-                self.queried.append(specimen_id)
-
     def _end_group(self) -> None:
         group, self._group = self._group, None
         if group is None:
@@ -192,22 +177,23 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         reader.take(record)
     header = next((record for record in records if record.kind == "H"), None)
     specimens = reader.specimens()
+    query = read_query(records, profile)
     return InstrumentMessage(
-        kind=_kind(reader),
+        kind=_kind(reader, query),
         message_id=header.value(3).strip() if header else "",
         sender=_sender(header),
         sent_at=profile.instant(header.value(14)) if header else None,
         specimens=specimens,
-        queried_specimens=tuple(reader.queried),
+        queried_specimens=query.wanted.specimen_ids if query else (),
         skipped_rows=reader.skipped,
         flags=_flags(records, fell_back=fell_back and profile.charset != "auto"),
     )
 
 
-def _kind(reader: _Reader) -> MessageKind:
+def _kind(reader: _Reader, query: HostQuery | None) -> MessageKind:
     if reader.rows:
         return MessageKind.RESULTS
-    return MessageKind.QUERY if reader.has_query else MessageKind.OTHER
+    return MessageKind.QUERY if query and not query.is_cancelled else MessageKind.OTHER
 
 
 def _sender(header: Record | None) -> str:

@@ -1,4 +1,4 @@
-"""The ASTM server: analyzers connect and send; a message is acknowledged once the store has it.
+"""The ASTM server: analyzers connect, send, ask and are answered.
 
 Source: CLSI LIS01-A2, 9 (TCP: the computer listens, the instrument connects), read in specs.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from connectors.astm.conversation import converse
+from connectors.astm.errands import HostTimers
 from connectors.line import Line
 from connectors.listener import Listener
 from domain.device_profile import DeviceProfile
@@ -19,7 +20,9 @@ class AstmServer(Listener):
     protocol: ClassVar[str] = "astm"
     answer_seconds: ClassVar[float] = 12.0
     """A sender gives up after 15 s; an ACK that comes later could be taken for the answer to its next ENQ."""
+    timers: ClassVar[HostTimers] = HostTimers()
+    """Waiting times when we send."""
 
     async def converse(self, line: Line, profile: DeviceProfile) -> None:
-        """Receive until the peer closes the connection."""
-        await converse(line, profile, self.limits)
+        """Receive and send until the peer closes the connection."""
+        await converse(line, profile, self.limits, self.timers)

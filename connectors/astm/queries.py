@@ -1,0 +1,140 @@
+"""What a device asks: the Q records of a message, with everything its answer must echo.
+
+By the standard Q.3 is `patient^specimen`; devices send the bare id, a list, or the rack and position with it. The id is
+kept exactly as it came, padding included, because the answer must carry it so.
+
+Source: CLSI LIS02-A2, 11 (query record); Roche, Sysmex, Beckman, Siemens, Erba, Mindray host queries, read in specs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from connectors.astm.codec import Record, parse_records
+from connectors.astm.records import unframe
+from domain.device_orders import WorkQuery
+from domain.device_profile import DeviceProfile, WorkStyle, decode_text, parse_path
+
+QUERY_CANCELLED: Final = "A"
+"""Q.13: the last query is taken back."""
+
+_EVERYTHING: Final = "ALL"
+_BY_STANDARD: Final = (2, 1, 3)
+_ID_COMPONENTS: Final[dict[WorkStyle, tuple[int, ...]]] = {
+    "roche_astm": (3,),  # ^^id^sequence^rack^position^^type^container
+    "sysmex": (3,),  # rack^position^id^attribute
+}
+"""Components of Q.3 that may hold the id, by style; the first that is not blank counts."""
+
+
+@dataclass(frozen=True)
+class AskedTube:
+    """One tube of a query.
+
+    Attributes:
+        specimen_id: The barcode without padding.
+        text: The barcode as received.
+        parts: All components of the place where it stood, as received.
+    """
+
+    specimen_id: str
+    text: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HostQuery:
+    """The queries of one message.
+
+    Attributes:
+        header: The H record, or None.
+        tubes: In the order asked, none twice.
+        wants_all: The device asks for every tube that waits for it.
+        is_cancelled: The device takes its last query back.
+    """
+
+    header: Record | None = field(repr=False)
+    tubes: tuple[AskedTube, ...] = ()
+    wants_all: bool = False
+    is_cancelled: bool = False
+
+    @property
+    def wanted(self) -> WorkQuery:
+        """The query in the lab's words."""
+        return WorkQuery(
+            specimen_ids=tuple(tube.specimen_id for tube in self.tubes),
+            wants_all=self.wants_all,
+            is_cancelled=self.is_cancelled,
+        )
+
+
+def query_of(raw: bytes, profile: DeviceProfile) -> HostQuery | None:
+    """Return what a message asks, or None where it holds no Q record.
+
+    Raises:
+        MessageError: It exceeds a bound.
+    """
+    charsets = ("utf-8",) if profile.charset == "auto" else (profile.charset, "utf-8")
+    text, _ = decode_text(unframe(raw), charsets)
+    return read_query(parse_records(text), profile)
+
+
+def read_query(records: Iterable[Record], profile: DeviceProfile) -> HostQuery | None:
+    """Return what records ask, or None where there is no Q record among them.
+
+    A message that takes a query back and asks anew in the same breath asks.
+    """
+    header: Record | None = None
+    asking: list[Record] = []
+    has_query = False
+    for record in records:
+        if record.kind == "H":
+            header = record
+        elif record.kind == "Q":
+            has_query = True
+            if record.value(13).strip().upper() != QUERY_CANCELLED:
+                asking.append(record)
+    if not has_query:
+        return None
+    found = [tube for record in asking for tube in asked_tubes(record, profile)]
+    tubes = {tube.specimen_id: tube for tube in reversed(found) if not _is_everything(tube)}
+    return HostQuery(
+        header=header,
+        tubes=tuple(reversed(tubes.values())),
+        wants_all=any(_is_everything(tube) for tube in found),
+        is_cancelled=not asking,
+    )
+
+
+def asked_tubes(record: Record, profile: DeviceProfile) -> list[AskedTube]:
+    """Return the tubes a Q record names; the word ALL counts as one of them."""
+    if profile.work.query_fields:
+        return _by_paths(record, profile)
+    choices = _ID_COMPONENTS.get(profile.work.style, _BY_STANDARD)
+    found = []
+    # Q.4 ends a range; it repeats Q.3 where one tube is meant
+    for parts in (*record.parts(3), *record.parts(4)):
+        texts = [parts[number - 1] for number in choices if number <= len(parts)]
+        text = next((text for text in texts if text.strip()), "")
+        if text:
+            found.append(AskedTube(text.strip(), text, parts))
+    return found
+
+
+def _by_paths(record: Record, profile: DeviceProfile) -> list[AskedTube]:
+    for path in profile.work.query_fields:
+        _, number, component, _ = parse_path(path)
+        found = []
+        for parts in record.parts(number):
+            text = "^".join(parts) if not component else "".join(parts[component - 1 : component])
+            if text.strip():
+                found.append(AskedTube(text.strip(), text, parts))
+        if found:
+            return found
+    return []
+
+
+def _is_everything(tube: AskedTube) -> bool:
+    return tube.specimen_id.upper() == _EVERYTHING
