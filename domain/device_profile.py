@@ -192,6 +192,8 @@ class WorkRules(BaseModel):
     """ASTM: how O.5 names a test, with `{code}` and `^` between components, e.g. `^^^{code}`; empty for the style's."""
     further_test_form: Annotated[str, Field(max_length=80)] = ""
     """ASTM: the same for all tests after the first, where they differ: VITROS 3600 `{code}+1.0`."""
+    one_test_per_order: bool = False
+    """ASTM: an O record for every test, for devices that read no repetitions (cobas infinity)."""
     code_pattern: Annotated[str, AfterValidator(_checked_pattern), Field(max_length=200)] = ""
     """Group 1 is the part of the device's code that an order names, where results carry more: Roche `685/1/not`."""
     actions: dict[WorkAction, Annotated[str, Field(max_length=4)]] = Field(default_factory=dict)

@@ -19,7 +19,7 @@ from connectors.astm.bare import BareReceiver, BareSender
 from connectors.astm.codec import Record
 from connectors.astm.errands import Errand, Errands, HostTimers
 from connectors.astm.framing import ENQ, NAK, frames_of
-from connectors.astm.queries import HostQuery, query_of
+from connectors.astm.queries import HostQuery, header_of, query_of
 from connectors.astm.sender import AstmSender, Finished, SenderRole
 from connectors.astm.session import Arrived, AstmReceiver, Broken, Event, Reply, Timer
 from connectors.astm.simple import SimpleReceiver
@@ -88,7 +88,7 @@ class HostConversation:
         self._mail: asyncio.Queue[bytes | _Answered | Download] = asyncio.Queue(_WAITING_PIECES)
         self._tasks = asyncio.TaskGroup()
         self._background: set[asyncio.Task[None]] = set()
-        self._open_queries = 0
+        self._open_queries: list[HostQuery] = []
         self._was_busy = False
         self._header: Record | None = None
         self._failure: ConnectionError | None = None
@@ -138,8 +138,7 @@ class HostConversation:
                 case _Answered(query, work):
                     self._take_answer(query, work)
                 case Download() as download:
-                    message = order_message(download.work, self._profile, utc_now(), self._header)
-                    self._errands.add_download(download, message)
+                    self._errands.add_download(download, self._order_text(download.work))
             if is_open:
                 await self._send_if_free()
         self._is_closed = True
@@ -239,17 +238,17 @@ class HostConversation:
         if desk is None or work.style == "none" or self._is_closed:
             return
         for message in messages:
+            self._header = header_of(message) or self._header
             try:
                 query = query_of(message, self._profile)
             except MessageError:
                 continue  # it is kept; reading it will say why it cannot be read
             if query is None:
                 continue
-            self._header = query.header or self._header
             if query.is_cancelled:
-                self._errands.cancel_answers(query.wanted.specimen_ids)
+                self._take_back(query.wanted.specimen_ids)
             elif work.answers_queries:
-                self._open_queries += 1
+                self._open_queries.append(query)
                 self._start(self._ask(desk, query))
 
     async def _ask(self, desk: WorkDesk, query: HostQuery) -> None:
@@ -261,11 +260,31 @@ class HostConversation:
             _log.warning("no work for a query of %s within %s s", self._line.state.peer, self._timers.desk)
         await self._mail.put(_Answered(query, work))
 
+    def _take_back(self, specimen_ids: tuple[str, ...]) -> None:
+        """Forget a query, or all of them where no tube is named."""
+        self._open_queries = [
+            query for query in self._open_queries if specimen_ids and query.wanted.specimen_ids != specimen_ids
+        ]
+        self._errands.cancel_answers(specimen_ids)
+
     def _take_answer(self, query: HostQuery, work: tuple[DeviceWork, ...] | None) -> None:
-        self._open_queries -= 1
-        message = answer_message(query, work, self._profile, utc_now())
+        if not any(each is query for each in self._open_queries):
+            return
+        self._open_queries = [each for each in self._open_queries if each is not query]
+        try:
+            message = answer_message(query, work, self._profile, utc_now())
+        except MessageError as error:
+            _log.warning("no answer for %s: %s", self._line.state.peer, error)
+            return
         if message is not None:
             self._errands.add_answer(query.wanted.specimen_ids, message)
+
+    def _order_text(self, work: DeviceWork) -> bytes:
+        now = utc_now()
+        try:
+            return order_message(work, self._profile, now, self._header)
+        except MessageError:
+            return order_message(work, self._profile, now)  # its header cannot be followed
 
     def _is_free(self) -> bool:
         """Tell whether an errand may be begun: the line is neutral and no query waits for the desk."""

@@ -1,6 +1,8 @@
 """ASTM messages read into the lab's words, by the profile of the device that sent them.
 
-Levels: H, L = 0; P, Q = 1; O = 2; R = 3; a C belongs to the record before it.
+Levels: H, L = 0; P, Q, S = 1; O = 2; R = 3; C and M belong to the record before them. A sender that was interrupted
+repeats from the highest level it had not finished: what comes twice counts once. M and S records are kept with the
+message and named for people (`fields`), but hold no results.
 
 Source: CLSI LIS02-A2, 6 to 12 (record fields), read in specs.
 """
@@ -45,9 +47,24 @@ class _Group:
 
     order: dict[str, Record] = field(default_factory=dict)
     rows: list[Observation] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    """The records `rows` were read from."""
     comments: list[str] = field(default_factory=list)
     row_is_open: bool = False
     """True while comments belong to the last of `rows`."""
+
+    def give_way(self, repeat: _Group) -> int:
+        """Drop what `repeat` says again of the same order, and return how many rows that were."""
+        if [self._text("P"), self._text("O")] != [repeat._text("P"), repeat._text("O")]:
+            return 0
+        kept = [(row, text) for row, text in zip(self.rows, self.texts, strict=True) if text not in repeat.texts]
+        dropped = len(self.rows) - len(kept)
+        self.rows, self.texts = [row for row, _ in kept], [text for _, text in kept]
+        self.comments = [comment for comment in self.comments if comment not in repeat.comments]
+        return dropped
+
+    def _text(self, kind: str) -> str:
+        return self.order[kind].text if kind in self.order else ""
 
     def read(self, path: str) -> tuple[str, ...]:
         """Read a field path over the records that apply."""
@@ -120,6 +137,7 @@ class _Reader:
             return
         letter = record.value(9).strip().upper()
         group.row_is_open = True
+        group.texts.append(record.text)
         group.rows.append(
             Observation(
                 code=code,
@@ -153,7 +171,10 @@ class _Reader:
         specimen_id = first_value(self._profile.specimen_fields, group.read)
         is_control = self._profile.is_control(group.read)
         name = first_value(self._profile.control_name_fields, group.read) if is_control else ""
-        self._reports.setdefault((specimen_id, is_control, name), []).append(group)
+        groups = self._reports.setdefault((specimen_id, is_control, name), [])
+        # after a break a sender repeats from the highest level it had not finished
+        self.skipped += sum(earlier.give_way(group) for earlier in groups)
+        groups.append(group)
 
 
 def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:

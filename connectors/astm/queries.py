@@ -81,6 +81,12 @@ def query_of(raw: bytes, profile: DeviceProfile) -> HostQuery | None:
     return read_query(parse_records(text), profile)
 
 
+def header_of(raw: bytes) -> Record | None:
+    """Return the H record a message begins with, or None."""
+    first = next(iter(parse_records(raw.split(b"\r", 1)[0].decode("latin-1"))), None)
+    return first if first is not None and first.kind == "H" else None
+
+
 def read_query(records: Iterable[Record], profile: DeviceProfile) -> HostQuery | None:
     """Return what records ask, or None where there is no Q record among them.
 
@@ -99,10 +105,13 @@ def read_query(records: Iterable[Record], profile: DeviceProfile) -> HostQuery |
     if not has_query:
         return None
     found = [tube for record in asking for tube in asked_tubes(record, profile)]
-    tubes = {tube.specimen_id: tube for tube in reversed(found) if not _is_everything(tube)}
+    tubes: dict[str, AskedTube] = {}
+    for tube in found:
+        if not _is_everything(tube):
+            tubes.setdefault(tube.specimen_id, tube)
     return HostQuery(
         header=header,
-        tubes=tuple(reversed(tubes.values())),
+        tubes=tuple(tubes.values()),
         wants_all=any(_is_everything(tube) for tube in found),
         is_cancelled=not asking,
     )

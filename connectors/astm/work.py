@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -91,7 +91,13 @@ _DIALECTS: Final[dict[WorkStyle, _Dialect]] = {
     ),
     "sysmex": _Dialect(test_form="^^^^{code}", answer_end="N", no_work="no_order"),
     "mindray_bs": _Dialect(
-        test_form="{code}^^2^1", actions=_ONLY_CANCEL, answer_end="N", kind_field=12, answer_kind="SA", order_kind="SA"
+        test_form="{code}^^2^1",
+        actions=_ONLY_CANCEL,
+        answer_end="N",
+        kind_field=12,
+        answer_kind="SA",
+        order_kind="SA",
+        specimen_codes={"serum": "serum"},
     ),
     "snibe": _Dialect(
         actions=_ONLY_CANCEL,
@@ -169,7 +175,7 @@ class _Writer:
     def order(self, work: DeviceWork) -> bytes:
         """Write an order."""
         tube = AskedTube(work.specimen_id, self._padded(work.specimen_id))
-        records = [self._patient(1, work), self._work(1, tube, work, self._dialect.order_type)]
+        records = [self._patient(1, work), *self._orders(tube, [work], self._dialect.order_type)]
         return self._message(records, "N", self._dialect.order_kind)
 
     def _tube(self, tube: AskedTube, items: Sequence[DeviceWork], number: int, no_work: str) -> list[_RecordFields]:
@@ -177,8 +183,12 @@ class _Writer:
             record = self._order_record(1, tube)
             record[25] = _NO_WORK_TYPES[no_work]
             return [["P", str(number)], record]
-        orders = [self._work(index, tube, work, self._dialect.answer_type) for index, work in enumerate(items, start=1)]
-        return [self._patient(number, items[0]), *orders]
+        return [self._patient(number, items[0]), *self._orders(tube, items, self._dialect.answer_type)]
+
+    def _orders(self, tube: AskedTube, items: Sequence[DeviceWork], report_type: str) -> list[_RecordFields]:
+        if self._rules.one_test_per_order:
+            items = [replace(item, codes=(code,)) for item in items for code in item.codes]
+        return [self._work(number, tube, work, report_type) for number, work in enumerate(items, start=1)]
 
     def _message(self, records: Iterable[_RecordFields], end: str, kind: FieldValue) -> bytes:
         last: _RecordFields = ["L", "1", end]

@@ -116,3 +116,9 @@ def test_frames_of_a_message():
 
 def test_bytes_of_frames_stay_out_of_reprs():
     assert "SECRET" not in repr(Frame(1, b"SECRET", is_last=True)) + repr(BadFrame(b"SECRET", "x"))
+
+
+def test_every_frame_may_end_in_etx():
+    frames = frames_of(b"C|1|" + b"x" * 500 + b"\r", ends_every_frame=True)
+    assert len(frames) == 3
+    assert all(frame[-5:-4] == b"\x03" for frame in frames)

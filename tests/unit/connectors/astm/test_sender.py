@@ -84,3 +84,22 @@ def test_other_answers_to_enq_are_ignored():
 def test_nothing_to_send_is_a_mistake():
     with pytest.raises(ValueError, match="nothing"):
         AstmSender([])
+
+
+def test_the_peer_may_want_the_line_with_the_last_answer():
+    _, result, sender = sending(ACK, ACK, EOT)
+    assert (result, sender.is_line_wanted) == (SendResult.SENT, True)
+    assert not sending(ACK, ACK, ACK)[2].is_line_wanted
+
+
+def test_between_two_enquiries_the_line_is_neutral():
+    said, result, sender = sending(NAK, ACK)
+    assert (said, result, sender.is_paused) == (ENQ, None, True)
+    sender.expire()
+    assert not sender.is_paused
+
+
+def test_a_transmission_can_be_left_to_the_peer():
+    _, _, sender = sending(ACK)
+    assert sender.abandon() == [Reply(EOT), Finished(SendResult.YIELDED)]
+    assert sender.timer is None

@@ -232,6 +232,37 @@ def test_settle_without_anything_to_settle_is_a_mistake():
         AstmReceiver().settle(is_durable=True)
 
 
+def test_a_device_restarted_inside_a_frame_is_served_after_three_seconds():
+    peer = Peer()
+    peer.say(ENQ, b"\x021H|\\^&\r")
+    assert peer.say(ENQ) == b""
+    assert 3 in [timer.seconds for timer in peer.receiver.timers]
+    peer.wait()
+    assert peer.replies == ACK + ACK
+    assert peer.broken[0].raw == b"\x021H|\\^&\r"
+    assert peer.say(*frames_of(MESSAGE)) == ACK * 5
+    assert peer.messages == [MESSAGE]
+
+
+def test_an_enquiry_inside_a_frame_that_goes_on_is_a_disturbed_byte():
+    peer = Peer()
+    frame = frames_of(MESSAGE)[0]
+    peer.say(ENQ, frame[:5] + ENQ)
+    assert peer.say(frame[6:]) == NAK
+    assert [timer.seconds for timer in peer.receiver.timers] == [30]
+
+
+def test_neutral_is_between_transmissions():
+    receiver = AstmReceiver()
+    assert receiver.is_neutral
+    receiver.feed(ENQ)
+    assert not receiver.is_neutral
+    receiver.feed(b"".join(frames_of(b"H|\\^&\r")) + EOT)
+    assert not receiver.is_neutral
+    receiver.settle(is_durable=True)
+    assert receiver.is_neutral
+
+
 STREAM = ENQ + b"".join(frames_of(MESSAGE * 2, max_text=60)) + EOT + ENQ + frames_of(MESSAGE)[0] + b"junk" + EOT
 
 
