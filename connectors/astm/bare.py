@@ -17,6 +17,10 @@ from connectors.astm.session import FRAME_SECONDS, MAX_MESSAGE_BYTES, Arrived, B
 _NOISE = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20)])
 
 
+END_SECONDS = 1.0
+"""Silence after an L record without CR that ends the message; such devices name no time."""
+
+
 class BareReceiver:
     """One per connection; has the same face as `AstmReceiver` and never replies."""
 
@@ -30,9 +34,10 @@ class BareReceiver:
 
     @property
     def timers(self) -> tuple[Timer, ...]:
-        """Silence ends a message without L."""
+        """Silence ends a message without L, and soon one whose L record has no CR."""
         is_running = self._records.size and not self._is_owed
-        return (Timer(self._serial, self._seconds),) if is_running else ()
+        seconds = min(END_SECONDS, self._seconds) if self._records.is_in_terminator else self._seconds
+        return (Timer(self._serial, seconds),) if is_running else ()
 
     @property
     def is_neutral(self) -> bool:
@@ -60,6 +65,8 @@ class BareReceiver:
 
     def expire(self) -> list[Event]:
         """The device has been silent: what there is counts as a message."""
+        if self._records.is_in_terminator:
+            return self._hand_out(self._records.add(CR, is_last=False))
         return self._rest()
 
     def close(self) -> list[Event]:

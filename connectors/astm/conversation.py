@@ -17,7 +17,7 @@ from typing import Any
 
 from connectors.astm.bare import BareReceiver, BareSender
 from connectors.astm.codec import Record
-from connectors.astm.errands import Errand, Errands, HostTimers
+from connectors.astm.errands import MAX_ANSWERS, Errand, Errands, HostTimers
 from connectors.astm.framing import ENQ, NAK, frames_of
 from connectors.astm.queries import HostQuery, header_of, query_of
 from connectors.astm.sender import AstmSender, Finished, SenderRole
@@ -89,6 +89,7 @@ class HostConversation:
         self._tasks = asyncio.TaskGroup()
         self._background: set[asyncio.Task[None]] = set()
         self._open_queries: list[HostQuery] = []
+        self._is_enquiring = False
         self._was_busy = False
         self._header: Record | None = None
         self._failure: ConnectionError | None = None
@@ -181,7 +182,7 @@ class HostConversation:
                 self._note_neutral()
                 return
             byte = data[position : position + 1]
-            if byte == ENQ and not self._errands.is_enquiring:
+            if byte == ENQ and not self._is_enquiring:
                 # the device has begun anew: it will not answer our frame any more
                 await self._perform(sender.abandon())
                 continue
@@ -216,7 +217,7 @@ class HostConversation:
         """Carry out the sender's events."""
         for event in events:
             if isinstance(event, Reply):
-                self._errands.is_enquiring = event.data == ENQ
+                self._is_enquiring = event.data == ENQ
                 await self._write(event.data)
                 continue
             sender, errand = self._sender, self._sending
@@ -247,7 +248,7 @@ class HostConversation:
                 continue
             if query.is_cancelled:
                 self._take_back(query.wanted.specimen_ids)
-            elif work.answers_queries:
+            elif work.answers_queries and len(self._open_queries) < MAX_ANSWERS:
                 self._open_queries.append(query)
                 self._start(self._ask(desk, query))
 

@@ -20,8 +20,9 @@ _log = logging.getLogger(__name__)
 
 MAX_ANSWER_ATTEMPTS = 3
 MAX_ORDER_ATTEMPTS = 6
-"""Contentions and interruptions of one order before it goes back to the desk."""
+"""Interruptions of one order before it goes back to the desk."""
 MAX_ANSWERS = 64
+"""Queries of one device that may be open at once; the standard allows one."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Errand:
         specimen_ids: Of the query it answers.
         download: The order it is, or None for an answer.
         expires_at: Time of the event loop after which an answer is not sent any more.
-        attempts: Attempts that did not get through.
+        attempts: Attempts that failed or were interrupted.
     """
 
     message: bytes = field(repr=False)
@@ -60,11 +61,7 @@ class Errand:
 
 
 class Errands:
-    """The errands of one connection.
-
-    Attributes:
-        is_enquiring: The last thing sent was an ENQ.
-    """
+    """The errands of one connection."""
 
     def __init__(self, desk: WorkDesk | None, timers: HostTimers) -> None:
         self._desk = desk
@@ -76,7 +73,6 @@ class Errands:
         self._may_fetch.set()
         self._fetch_pause = 0.0
         self._not_before = 0.0
-        self.is_enquiring = False
 
     async def fetch(self, put: Callable[[Download], Awaitable[None]]) -> None:
         """Get orders from the desk for ever, one at a time: the next once the one before is settled."""
@@ -133,7 +129,8 @@ class Errands:
             SendResult.RETRY_LATER: self._timers.again,
         }
         self._not_before = _now() + pauses[result]
-        errand.attempts += result is not SendResult.SENT
+        # giving way is no failure: a busy device gets its answers and orders in time
+        errand.attempts += result in {SendResult.RETRY_LATER, SendResult.INTERRUPTED}
         if errand.download is not None:
             await self._finish_order(errand.download, result, errand.attempts)
         elif result is SendResult.SENT or errand.attempts >= MAX_ANSWER_ATTEMPTS:

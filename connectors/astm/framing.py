@@ -32,6 +32,8 @@ _TAIL_LENGTH = 4
 _CHECKSUM_LENGTH = 2
 _TEXT_END = re.compile(rb"[\x03\x17\n]")
 _STRUCTURAL = STX + EOT + ENQ
+_FORBIDDEN = re.compile(rb"[\x01\x02\x04-\x06\x10-\x16]")
+"""SOH, STX, EOT, ENQ, ACK, DLE, DC1 to DC4, NAK, SYN: never part of text. Source: E1381-95, 6.3.3."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,8 @@ class FrameCollector:
         body = bytes(self._body)
         if self._check and tail[:_CHECKSUM_LENGTH].upper() != checksum(body):
             return self._bad("checksum does not match")
+        if self._check and _FORBIDDEN.search(body):
+            return self._bad("a control character that text may not hold")
         number = body[0] - ord("0")
         if not 0 <= number <= MAX_FRAME_NUMBER or len(body) == 1:
             return self._bad("frame number is not a digit from 0 to 7")

@@ -123,7 +123,7 @@ class AstmSender:
 
     def abandon(self) -> list[Reply | Finished]:
         """Leave the line to the peer, which has begun to send in the middle of our transmission."""
-        return self._end(SendResult.YIELDED)
+        return self._end(SendResult.INTERRUPTED)
 
     def _on_enquiry_answer(self, byte: bytes) -> list[Reply | Finished]:
         if byte == ACK:

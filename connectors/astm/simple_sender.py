@@ -69,7 +69,7 @@ class SimpleSender:
 
     def abandon(self) -> list[Reply | Finished]:
         """Leave the line to the device, which has begun to send in the middle of our transmission."""
-        return self._end(SendResult.YIELDED)
+        return self._end(SendResult.INTERRUPTED)
 
     def _on_answer(self, byte: bytes) -> list[Reply | Finished]:
         is_enquiry = self._next == 0

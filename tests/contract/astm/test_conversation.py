@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import uuid
 from typing import ClassVar
 
@@ -11,6 +12,8 @@ from connectors.astm.errands import HostTimers
 from connectors.astm.framing import encode_frame, frames_of
 from connectors.astm.records import unframe
 from connectors.astm.server import AstmServer
+from connectors.astm.simulator import AstmAnalyzerLine
+from connectors.device_side import LineFaults
 from domain.device_orders import DeviceWork, Download, DownloadResult, WorkAction, WorkQuery
 from domain.device_profile import DeviceProfile
 from domain.observations import ReceivedMessage, StoreOutcome
@@ -125,6 +128,20 @@ class Device:
         """Take a transmission that has been asked for, up to EOT, and return its records."""
         await self.hears(ENQ)
         return await self.receive_frames()
+
+    async def take_turn(self, message: bytes) -> list[bytes]:
+        """Send a message as an instrument does that meets the host's ENQ: it insists; return what the host said."""
+        await self.say(ENQ)
+        async with asyncio.timeout(5):
+            answer = await self._reader.readexactly(1)
+        if answer == ENQ:  # contention: the instrument has priority
+            await self.say(ENQ, answers=ACK)
+        else:
+            assert answer == ACK
+        for frame in frames_of(message):
+            await self.say(frame, answers=ACK)
+        await self.say(EOT)
+        return [await self.receive()] if b"\rQ|" in message else []
 
     async def receive_frames(self) -> bytes:
         await self.say(ACK)
@@ -469,3 +486,41 @@ async def test_a_simple_device_with_nothing_ordered_hears_nothing():
 async def test_a_bare_device_is_answered_with_bare_records():
     async with line(Desk(WORK), frame_style="bare") as device:
         await device.say(QUERY, answers=ANSWER)
+
+
+async def test_the_simulated_analyzer_asks_and_is_answered():
+    desk, shelf = Desk(WORK), Shelf()
+    device = profile()
+    async with (
+        QuickServer("127.0.0.1", 0, shelf, profile_for=lambda _peer: device, desk_for=lambda _peer: desk) as server,
+        AstmAnalyzerLine("127.0.0.1", server.port, LineFaults(max_piece=7)) as analyzer,
+    ):
+        assert await analyzer.ask(QUERY) == [ANSWER]
+        assert await analyzer.deliver(RESULT) == (1, "ACK")
+        assert await analyzer.receive(0.05) == []
+    assert shelf.messages == [QUERY, RESULT]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_many_turns_on_one_line_lose_nothing(seed):
+    """Results, queries and orders in any order, with contention whenever both sides want the line."""
+    script = random.Random(seed)  # noqa: S311  plays a device
+    desk, shelf = Desk(), Shelf()
+    sent: list[bytes] = []
+    heard: list[bytes] = []
+    orders = 0
+    async with line(desk, shelf, **DOWNLOADS) as device:
+        for number in range(40):
+            if script.random() < 0.3:
+                desk.queue.put_nowait(Download(uuid.uuid4(), DeviceWork(f"T{number}", ("NA",))))
+                orders += 1
+            tube = b"26112300%04d" % number
+            sent.append(script.choice([QUERY, RESULT]).replace(b"261123000017", tube).replace(b"261123000028", tube))
+            heard += await device.take_turn(sent[-1])
+        queries = sum(b"\rQ|" in message for message in sent)
+        while len(heard) < queries + orders:
+            heard.append(await device.receive())
+        await desk.settlements(orders)
+    assert shelf.messages == sent
+    assert sorted(heard).count(NOTHING) == queries
+    assert [result for _, result, _ in desk.settled] == [DownloadResult.ACCEPTED] * orders

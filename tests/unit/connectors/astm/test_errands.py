@@ -94,7 +94,9 @@ async def test_an_order_is_settled_once():
     errands.add_download(ORDER, b"order")
     for _ in range(MAX_ORDER_ATTEMPTS):
         assert desk.settled == [DownloadResult.UNDELIVERED]
-        await errands.finished(errands.due(), SendResult.YIELDED)
+        await errands.finished(errands.due(), SendResult.YIELDED)  # giving way does not count
+        errands.resume()
+        await errands.finished(errands.due(), SendResult.INTERRUPTED)
         errands.resume()
     assert desk.settled == [DownloadResult.UNDELIVERED] * 2
 

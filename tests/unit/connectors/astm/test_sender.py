@@ -101,5 +101,5 @@ def test_between_two_enquiries_the_line_is_neutral():
 
 def test_a_transmission_can_be_left_to_the_peer():
     _, _, sender = sending(ACK)
-    assert sender.abandon() == [Reply(EOT), Finished(SendResult.YIELDED)]
+    assert sender.abandon() == [Reply(EOT), Finished(SendResult.INTERRUPTED)]
     assert sender.timer is None

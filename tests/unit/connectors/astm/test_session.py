@@ -276,6 +276,26 @@ def test_cut_anywhere_gives_the_same_conversation(cuts):
     assert whole.messages[:2] == [MESSAGE, MESSAGE]
 
 
+@given(st.lists(st.integers(1, len(STREAM) - 1), max_size=8), st.lists(st.booleans(), min_size=1, max_size=8))
+def test_bytes_may_come_before_or_after_the_store_has_answered(cuts, is_late):
+    """Any interleaving of bytes and settlements gives the same conversation."""
+    whole, late = Peer(), AstmReceiver()
+    whole.say(STREAM)
+    edges = sorted({0, len(STREAM), *cuts})
+    said, kept, events = b"", [], []
+    pieces = [STREAM[start:end] for start, end in itertools.pairwise(edges)]
+    while pieces or events or not late.is_settled:
+        if events:
+            event = events.pop(0)
+            said += event.data if isinstance(event, Reply) else b""
+            kept += event.messages if isinstance(event, Arrived) else ()
+        elif pieces and (late.is_settled or is_late[len(pieces) % len(is_late)]):
+            events += late.feed(pieces.pop(0))
+        else:
+            events += late.settle(is_durable=True)
+    assert (said, kept) == (whole.replies, whole.messages)
+
+
 MARKS = st.sampled_from([ENQ, EOT, b"\x02", b"\x03", b"\x17", b"\r\n", b"1H|", b"L|1\r", *frames_of(MESSAGE)])
 
 

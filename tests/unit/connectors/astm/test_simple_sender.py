@@ -60,7 +60,7 @@ def test_silence_contention_and_interruption():
     assert sending(ACK, EOT)[1] is SendResult.INTERRUPTED
     _, result, sender = sending(ACK, ACK, ACK, EOT)
     assert (result, sender.is_line_wanted) == (SendResult.SENT, True)
-    assert sending(ACK)[2].abandon() == [Reply(EOT), Finished(SendResult.YIELDED)]
+    assert sending(ACK)[2].abandon() == [Reply(EOT), Finished(SendResult.INTERRUPTED)]
 
 
 @pytest.mark.parametrize("one_record_each", [False, True])
