@@ -253,10 +253,10 @@ class HostConversation:
                 self._start(self._ask(desk, query))
 
     async def _ask(self, desk: WorkDesk, query: HostQuery) -> None:
-        work = None
+        work: tuple[DeviceWork, ...] | None = None
         try:
             async with asyncio.timeout(self._timers.desk):
-                work = await desk.work_for(query.wanted)
+                work = await desk.work_for(query.wanted) if query.is_answerable else ()
         except TimeoutError:
             _log.warning("no work for a query of %s within %s s", self._line.state.peer, self._timers.desk)
         await self._mail.put(_Answered(query, work))

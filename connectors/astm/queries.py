@@ -34,7 +34,7 @@ class AskedTube:
     """One tube of a query.
 
     Attributes:
-        specimen_id: The barcode without padding.
+        specimen_id: The barcode without padding; "" where the device could not read it and gives only the place.
         text: The barcode as received.
         parts: All components of the place where it stood, as received.
     """
@@ -50,7 +50,7 @@ class HostQuery:
 
     Attributes:
         header: The H record, or None.
-        tubes: In the order asked, none twice.
+        tubes: In the order asked, none twice; those without barcode can only be told that there is no work.
         wants_all: The device asks for every tube that waits for it.
         is_cancelled: The device takes its last query back.
     """
@@ -61,10 +61,15 @@ class HostQuery:
     is_cancelled: bool = False
 
     @property
+    def is_answerable(self) -> bool:
+        """False where the device names no tube: an empty question must not be taken for "everything"."""
+        return self.wants_all or bool(self.wanted.specimen_ids)
+
+    @property
     def wanted(self) -> WorkQuery:
         """The query in the lab's words."""
         return WorkQuery(
-            specimen_ids=tuple(tube.specimen_id for tube in self.tubes),
+            specimen_ids=tuple(tube.specimen_id for tube in self.tubes if tube.specimen_id),
             wants_all=self.wants_all,
             is_cancelled=self.is_cancelled,
         )
@@ -105,10 +110,10 @@ def read_query(records: Iterable[Record], profile: DeviceProfile) -> HostQuery |
     if not has_query:
         return None
     found = [tube for record in asking for tube in asked_tubes(record, profile)]
-    tubes: dict[str, AskedTube] = {}
+    tubes: dict[str | tuple[str, ...], AskedTube] = {}
     for tube in found:
         if not _is_everything(tube):
-            tubes.setdefault(tube.specimen_id, tube)
+            tubes.setdefault(tube.specimen_id or tube.parts, tube)
     return HostQuery(
         header=header,
         tubes=tuple(tubes.values()),
@@ -118,7 +123,7 @@ def read_query(records: Iterable[Record], profile: DeviceProfile) -> HostQuery |
 
 
 def asked_tubes(record: Record, profile: DeviceProfile) -> list[AskedTube]:
-    """Return the tubes a Q record names; the word ALL counts as one of them."""
+    """Return the tubes a Q record names, by barcode or by place; the word ALL counts as one of them."""
     if profile.work.query_fields:
         return _by_paths(record, profile)
     choices = _ID_COMPONENTS.get(profile.work.style, _BY_STANDARD)
@@ -126,8 +131,8 @@ def asked_tubes(record: Record, profile: DeviceProfile) -> list[AskedTube]:
     # Q.4 ends a range; it repeats Q.3 where one tube is meant
     for parts in (*record.parts(3), *record.parts(4)):
         texts = [parts[number - 1] for number in choices if number <= len(parts)]
-        text = next((text for text in texts if text.strip()), "")
-        if text:
+        text = next((text for text in texts if text.strip()), texts[0] if texts else "")
+        if any(part.strip() for part in parts):
             found.append(AskedTube(text.strip(), text, parts))
     return found
 

@@ -289,9 +289,11 @@ def _by_tube(query: HostQuery, work: Sequence[DeviceWork]) -> list[tuple[AskedTu
         known = {tube.specimen_id for tube in tubes}
         others = dict.fromkeys(item.specimen_id for item in work if item.specimen_id not in known)
         tubes += [AskedTube(specimen_id, specimen_id) for specimen_id in others]
-    if len(tubes) == 1 and not query.wants_all:
+    if len(tubes) == 1 and tubes[0].specimen_id and not query.wants_all:
         return [(tubes[0], list(work))]  # also where the lab knows the tube by another name
-    return [(tube, [item for item in work if item.specimen_id == tube.specimen_id]) for tube in tubes]
+    return [
+        (tube, [item for item in work if tube.specimen_id and item.specimen_id == tube.specimen_id]) for tube in tubes
+    ]
 
 
 def _formed(form: str, mark: str, text: str) -> tuple[str, ...]:

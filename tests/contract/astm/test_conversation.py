@@ -254,6 +254,14 @@ async def test_a_query_that_was_not_kept_is_not_answered():
         assert desk.asked == []
 
 
+async def test_a_query_that_names_no_tube_is_not_taken_for_everything():
+    desk = Desk(WORK)
+    async with line(desk) as device:
+        await device.send(QUERY.replace(b"261123000017", b""))
+        assert await device.receive() == NOTHING
+    assert desk.asked == []
+
+
 async def test_two_queries_in_one_session_are_both_answered():
     other = QUERY.replace(b"000017", b"000028")
     async with line(Desk(WORK)) as device:

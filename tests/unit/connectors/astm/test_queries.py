@@ -47,9 +47,17 @@ def test_roche_names_the_tube_third_and_keeps_its_padding():
     assert tube.parts[3:] == ("3", "50002", "002", "", "S1", "SC")
 
 
-def test_a_position_is_never_taken_for_a_tube():
-    assert asked("Q|1|^^                      ^3^50002^002^^S1^SC", style="roche_astm").tubes == ()
-    assert asked("Q|1|2^1^               ^B", style="sysmex").tubes == ()
+@pytest.mark.parametrize(
+    ("style", "place"),
+    [("roche_astm", "^^                      ^3^50002^002^^S1^SC"), ("sysmex", "2^1^               ^B")],
+)
+def test_a_position_is_never_taken_for_a_tube(style, place):
+    query = asked(f"Q|1|{place}", style=style)
+    (tube,) = query.tubes
+    assert (tube.specimen_id, tube.text.strip()) == ("", "")
+    assert tube.parts == tuple(place.split("^"))
+    assert query.wanted.specimen_ids == ()
+    assert not query.is_answerable
 
 
 def test_sysmex_names_rack_and_position_before_the_tube():

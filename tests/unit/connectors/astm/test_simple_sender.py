@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.astm.sender import Finished, SenderRole, SendResult
 from connectors.astm.session import Reply
@@ -86,3 +88,19 @@ def test_our_receiver_understands_our_sender(one_record_each):
                 heard += receiver.settle(is_durable=True)
         sent = sender.feed(answers)
     assert (result, messages) == (SendResult.SENT, [MESSAGE])
+
+
+ANSWERS = st.lists(st.one_of(st.sampled_from([ACK, NAK, ENQ, EOT, None]), st.binary(max_size=4)), max_size=60)
+
+
+@given(ANSWERS, st.sampled_from(SenderRole))
+def test_any_answers_are_survived(answers, role):
+    sender = SimpleSender(steps_of(MESSAGE), role=role)
+    events = sender.start()
+    for answer in answers:
+        events += sender.expire() if answer is None else sender.feed(answer)
+    said = [event.data for event in events if isinstance(event, Reply)]
+    assert all(said.count(step) <= 6 for step in (STX, MESSAGE, ETX))
+    finished = [event for event in events if isinstance(event, Finished)]
+    assert len(finished) <= 1
+    assert (sender.timer is None) == bool(finished)

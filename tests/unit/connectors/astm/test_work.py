@@ -105,6 +105,13 @@ def test_sysmex_echoes_rack_and_place_and_is_told_what_to_do_without_an_order(ru
     assert unknown[1:] == ["P|1", f"O|1|{place}|{place}||||||||||||||||||||||{expected}", "L|1|N"]
 
 
+def test_a_tube_that_could_not_be_read_is_told_its_place_and_never_given_work():
+    device = profile(work={"style": "sysmex", "no_work": "do_not_run"})
+    place = "2^1^                      ^B"
+    lines = answered(f"Q|1|{place}", DeviceWork("", ("WBC",)), DeviceWork("7", ("WBC",)), device=device)
+    assert lines[2] == f"O|1|{place}|{place}||||||||||||||||||||||X"
+
+
 def test_vitros_names_the_dilution_once():
     order = answered("Q|1|^1068687||ALL||||||||O", DeviceWork("1068687", ("1.0000+950+1.0", "951+1.0", "952")),
                      device=profile(work=VITROS))[2]  # fmt: skip
