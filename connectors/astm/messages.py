@@ -1,8 +1,6 @@
 """ASTM messages read into the lab's words, by the profile of the device that sent them.
 
-Levels: H, L = 0; P, Q, S = 1; O = 2; R = 3; C and M belong to the record before them. A sender that was interrupted
-repeats from the highest level it had not finished: what comes twice counts once. M and S records are kept with the
-message and named for people (`fields`), but hold no results.
+Levels: H, L = 0; P, Q, S = 1; O = 2; R = 3; C and M belong to the record before them.
 
 Source: CLSI LIS02-A2, 6 to 12 (record fields), read in specs.
 """
@@ -13,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from connectors.astm.codec import Record, build_message, parse_records
-from connectors.astm.queries import HostQuery, read_query
+from connectors.astm.queries import QUERY_CANCELLED, asked_tubes
 from connectors.astm.records import unframe
+from connectors.astm.repeats import without_repeats
 from domain.device_profile import DeviceProfile, decode_text, first_value, parse_path
 from domain.errors import MessageError
 from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
@@ -47,24 +46,9 @@ class _Group:
 
     order: dict[str, Record] = field(default_factory=dict)
     rows: list[Observation] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    """The records `rows` were read from."""
     comments: list[str] = field(default_factory=list)
     row_is_open: bool = False
     """True while comments belong to the last of `rows`."""
-
-    def give_way(self, repeat: _Group) -> int:
-        """Drop what `repeat` says again of the same order, and return how many rows that were."""
-        if [self._text("P"), self._text("O")] != [repeat._text("P"), repeat._text("O")]:
-            return 0
-        kept = [(row, text) for row, text in zip(self.rows, self.texts, strict=True) if text not in repeat.texts]
-        dropped = len(self.rows) - len(kept)
-        self.rows, self.texts = [row for row, _ in kept], [text for _, text in kept]
-        self.comments = [comment for comment in self.comments if comment not in repeat.comments]
-        return dropped
-
-    def _text(self, kind: str) -> str:
-        return self.order[kind].text if kind in self.order else ""
 
     def read(self, path: str) -> tuple[str, ...]:
         """Read a field path over the records that apply."""
@@ -85,6 +69,8 @@ class _Reader:
         self._reports: dict[tuple[str, bool, str], list[_Group]] = {}
         self.skipped = 0
         self.rows = 0
+        self.queried: list[str] = []
+        self.has_query = False
 
     def take(self, record: Record) -> None:
         """Take the next record."""
@@ -102,6 +88,8 @@ class _Reader:
                 self._take_result(record)
             case "C":
                 self._take_comment(record)
+            case "Q":
+                self._take_query(record)
         if record.kind != "C":
             self._last_kind = record.kind
 
@@ -137,7 +125,6 @@ class _Reader:
             return
         letter = record.value(9).strip().upper()
         group.row_is_open = True
-        group.texts.append(record.text)
         group.rows.append(
             Observation(
                 code=code,
@@ -163,6 +150,14 @@ class _Reader:
         elif self._last_kind == "O":
             group.comments.append(text)
 
+    def _take_query(self, record: Record) -> None:
+        if record.value(13).strip().upper() == QUERY_CANCELLED:
+            return
+        self.has_query = True
+        for tube in asked_tubes(record, self._profile):
+            if tube.specimen_id and not tube.is_everything and tube.specimen_id not in self.queried:
+                self.queried.append(tube.specimen_id)
+
     def _end_group(self) -> None:
         group, self._group = self._group, None
         if group is None:
@@ -171,10 +166,7 @@ class _Reader:
         specimen_id = first_value(self._profile.specimen_fields, group.read)
         is_control = self._profile.is_control(group.read)
         name = first_value(self._profile.control_name_fields, group.read) if is_control else ""
-        groups = self._reports.setdefault((specimen_id, is_control, name), [])
-        # after a break a sender repeats from the highest level it had not finished
-        self.skipped += sum(earlier.give_way(group) for earlier in groups)
-        groups.append(group)
+        self._reports.setdefault((specimen_id, is_control, name), []).append(group)
 
 
 def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
@@ -190,7 +182,7 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         raise MessageError(f"message longer than {MAX_MESSAGE_BYTES} bytes", code="MESSAGE_TOO_LARGE")
     charsets = ("utf-8",) if profile.charset == "auto" else (profile.charset, "utf-8")
     text, fell_back = decode_text(unframe(raw), charsets)
-    records = parse_records(text)
+    records, repeated = without_repeats(parse_records(text))
     if not any(record.kind for record in records):
         raise MessageError("no ASTM record in the message")
     reader = _Reader(profile)
@@ -198,23 +190,22 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         reader.take(record)
     header = next((record for record in records if record.kind == "H"), None)
     specimens = reader.specimens()
-    query = read_query(records, profile)
     return InstrumentMessage(
-        kind=_kind(reader, query),
+        kind=_kind(reader),
         message_id=header.value(3).strip() if header else "",
         sender=_sender(header),
         sent_at=profile.instant(header.value(14)) if header else None,
         specimens=specimens,
-        queried_specimens=query.wanted.specimen_ids if query else (),
-        skipped_rows=reader.skipped,
+        queried_specimens=tuple(reader.queried),
+        skipped_rows=reader.skipped + repeated,
         flags=_flags(records, fell_back=fell_back and profile.charset != "auto"),
     )
 
 
-def _kind(reader: _Reader, query: HostQuery | None) -> MessageKind:
+def _kind(reader: _Reader) -> MessageKind:
     if reader.rows:
         return MessageKind.RESULTS
-    return MessageKind.QUERY if query and not query.is_cancelled else MessageKind.OTHER
+    return MessageKind.QUERY if reader.has_query else MessageKind.OTHER
 
 
 def _sender(header: Record | None) -> str:

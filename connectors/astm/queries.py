@@ -43,6 +43,11 @@ class AskedTube:
     text: str
     parts: tuple[str, ...] = ()
 
+    @property
+    def is_everything(self) -> bool:
+        """True for the word that stands for all tubes."""
+        return self.specimen_id.upper() == _EVERYTHING
+
 
 @dataclass(frozen=True)
 class HostQuery:
@@ -112,43 +117,44 @@ def read_query(records: Iterable[Record], profile: DeviceProfile) -> HostQuery |
     found = [tube for record in asking for tube in asked_tubes(record, profile)]
     tubes: dict[str | tuple[str, ...], AskedTube] = {}
     for tube in found:
-        if not _is_everything(tube):
+        if not tube.is_everything:
             tubes.setdefault(tube.specimen_id or tube.parts, tube)
     return HostQuery(
         header=header,
         tubes=tuple(tubes.values()),
-        wants_all=any(_is_everything(tube) for tube in found),
+        wants_all=any(tube.is_everything for tube in found),
         is_cancelled=not asking,
     )
 
 
 def asked_tubes(record: Record, profile: DeviceProfile) -> list[AskedTube]:
     """Return the tubes a Q record names, by barcode or by place; the word ALL counts as one of them."""
-    if profile.work.query_fields:
-        return _by_paths(record, profile)
-    choices = _ID_COMPONENTS.get(profile.work.style, _BY_STANDARD)
-    found = []
-    # Q.4 ends a range; it repeats Q.3 where one tube is meant
-    for parts in (*record.parts(3), *record.parts(4)):
-        texts = [parts[number - 1] for number in choices if number <= len(parts)]
-        text = next((text for text in texts if text.strip()), texts[0] if texts else "")
-        if any(part.strip() for part in parts):
-            found.append(AskedTube(text.strip(), text, parts))
+    places = _places(profile)
+    found: list[AskedTube] = []
+    for number, components in places.items():
+        found += [_tube(parts, components) for parts in record.parts(number) if any(part.strip() for part in parts)]
+        if found and profile.work.query_fields:
+            return found
     return found
 
 
-def _by_paths(record: Record, profile: DeviceProfile) -> list[AskedTube]:
-    for path in profile.work.query_fields:
+def _places(profile: DeviceProfile) -> dict[int, tuple[int, ...]]:
+    """Return the fields of Q to look in, with the components that may hold the barcode; 0 is the whole field."""
+    rules = profile.work
+    if not rules.query_fields:
+        # Q.4 ends a range; it repeats Q.3 where one tube is meant
+        components = _ID_COMPONENTS.get(rules.style, _BY_STANDARD)
+        return {3: components, 4: components}
+    places: dict[int, tuple[int, ...]] = {}
+    for path in rules.query_fields:
         _, number, component, _ = parse_path(path)
-        found = []
-        for parts in record.parts(number):
-            text = "^".join(parts) if not component else "".join(parts[component - 1 : component])
-            if text.strip():
-                found.append(AskedTube(text.strip(), text, parts))
-        if found:
-            return found
-    return []
+        places[number] = (*places.get(number, ()), component)
+    return places
 
 
-def _is_everything(tube: AskedTube) -> bool:
-    return tube.specimen_id.upper() == _EVERYTHING
+def _tube(parts: tuple[str, ...], components: tuple[int, ...]) -> AskedTube:
+    if _EVERYTHING in {part.strip().upper() for part in parts[:2]}:
+        return AskedTube(_EVERYTHING, _EVERYTHING, parts)
+    texts = [parts[number - 1] if number else "^".join(parts) for number in components if number <= len(parts)]
+    text = next((text for text in texts if text.strip()), texts[0] if texts else "")
+    return AskedTube(text.strip(), text, parts)

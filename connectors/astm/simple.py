@@ -1,7 +1,7 @@
 """The "simple" link of SNIBE MAGLUMI devices: the marks of E1381 without frame numbers and checksums.
 
 ```
-ENQ -> ACK   STX -> ACK   records -> ACK   ETX -> ACK   EOT -> ACK
+ENQ -> ACK   STX -> ACK   records -> ACK   ETX -> ACK   EOT
 ```
 
 Records come in one block, in several, or one between each STX and ETX; some devices wait for an ACK after every step,
@@ -28,7 +28,7 @@ from connectors.astm.session import (
     Timer,
 )
 
-STEP_SECONDS = 0.3
+STEP_SECONDS = 0.15
 """Silence after which a device is taken to wait for the answer to STX or to its records; the vendor names no time."""
 
 
@@ -142,10 +142,8 @@ class SimpleReceiver:
             case _Due.ENQUIRY | _Due.RESTART:
                 self._unsaved = ()
                 return [self._enter_wait()]
-            case _Due.END:
-                if is_durable:
-                    self._unsaved = ()
-                return [Reply(ACK if is_durable else NAK)]
+            case _Due.END if is_durable:
+                self._unsaved = ()
         return []
 
     def _run(self) -> list[Event]:
@@ -217,7 +215,7 @@ class SimpleReceiver:
         left = self._drain()
         self._enter_idle()
         if not left:
-            return [Reply(ACK)]
+            return []
         if self._was_refused or not is_clean:
             self._due = _Due.NOTHING
             how = "after a refusal" if self._was_refused else "inside a record"

@@ -233,10 +233,5 @@ def test_what_a_sender_repeats_after_a_break_counts_once():
     assert read.skipped_rows == 1
 
 
-def test_the_same_value_of_another_order_is_no_repeat():
-    read = read_message(message("P|1", "O|1|A", "R|1|^^^GLU|5", "O|2|A", "R|1|^^^GLU|5"), GENERIC)
-    assert [len(specimen.observations) for specimen in read.specimens] == [2]
-
-
 def test_a_query_taken_back_is_no_query():
     assert read_message(message("Q|1|^7||||||||||A"), GENERIC).kind is MessageKind.OTHER

@@ -77,6 +77,12 @@ def test_a_profile_may_say_where_the_tube_is():
     assert asked("Q|1|a^b", query_fields=("Q.6",)).wanted.specimen_ids == ()
 
 
+def test_alternatives_of_a_profile_are_tried_for_every_tube():
+    query = asked("Q|1|^1007149`1007152`1007151", head="H|`^&", query_fields=("Q.3.2", "Q.3.1"))
+    assert query.wanted.specimen_ids == ("1007149", "1007152", "1007151")
+    assert asked("Q|1|ALL", query_fields=("Q.3.2",)).wants_all
+
+
 @pytest.mark.parametrize("record", ["Q|1|ALL", "Q|1|^ALL||ALL", "Q|1|^all"])
 def test_all_is_everything_that_waits(record):
     query = asked(record)

@@ -50,7 +50,7 @@ def test_a_device_that_waits_after_every_step():
     assert (peer.say(MESSAGE), peer.wait()) == (b"", ACK)
     assert peer.messages == [MESSAGE]
     assert peer.say(ETX) == ACK
-    assert peer.say(EOT) == ACK
+    assert peer.say(EOT) == b""
     assert peer.receiver.is_neutral
     assert peer.receiver.timers == ()
     assert peer.messages == [MESSAGE]
@@ -63,7 +63,7 @@ def test_a_device_that_sends_its_records_one_by_one_inside_one_block():
     for record in RECORDS:
         peer.say(record + b"\r")
         assert peer.wait() == ACK
-    assert peer.say(ETX, EOT) == ACK + ACK
+    assert peer.say(ETX, EOT) == ACK
     assert peer.messages == [MESSAGE]
 
 
@@ -73,12 +73,12 @@ def test_a_device_that_ends_every_record_with_etx():
     for record in RECORDS:
         assert peer.say(STX + record + b"\r" + ETX) == ACK
     assert peer.messages == [MESSAGE]
-    assert peer.say(EOT) == ACK
+    assert peer.say(EOT) == b""
 
 
 def test_a_device_that_sends_all_at_once():
     peer = Peer()
-    assert peer.say(ENQ + STX + MESSAGE + ETX + EOT) == ACK * 3
+    assert peer.say(ENQ + STX + MESSAGE + ETX + EOT) == ACK * 2
     assert peer.messages == [MESSAGE]
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_acknowledged_before_it_is_durable():
 
 def test_a_message_without_end_waits_for_the_store():
     peer = Peer(is_durable=False)
-    assert peer.say(ENQ, STX + MESSAGE[:40] + b"\r" + ETX, EOT) == ACK + ACK + NAK
+    assert peer.say(ENQ, STX + MESSAGE[:40] + b"\r" + ETX, EOT) == ACK + ACK
     assert peer.say(ENQ) == NAK
     peer.is_durable = True
     assert peer.say(ENQ) == ACK
@@ -135,7 +135,7 @@ def test_a_device_that_begins_anew():
     peer = Peer()
     assert peer.say(ENQ, STX + MESSAGE[:30], ENQ) == ACK + ACK
     assert "again" in peer.broken[0][1]
-    assert peer.say(STX + MESSAGE + ETX + EOT) == ACK * 2
+    assert peer.say(STX + MESSAGE + ETX + EOT) == ACK
     assert peer.messages == [MESSAGE]
 
 
