@@ -185,12 +185,12 @@ class WorkRules(BaseModel):
     """Work is sent as soon as the tube is received (download, broadcast)."""
     query_fields: Paths = ()
     """Where a query names the tube; empty for what the style says."""
-    specimen_form: Annotated[str, Field(max_length=80)] = ""
+    specimen_form: Annotated[str, Field(max_length=80, pattern=r"^$|\{id\}")] = ""
     """ASTM: how O.3 names a tube, with `{id}` for the barcode and `^` between components, e.g. `{id}^03` for an Erba
     XL container; empty for what the style says."""
-    test_form: Annotated[str, Field(max_length=80)] = ""
+    test_form: Annotated[str, Field(max_length=80, pattern=r"^$|\{code\}")] = ""
     """ASTM: how O.5 names a test, with `{code}` and `^` between components, e.g. `^^^{code}`; empty for the style's."""
-    further_test_form: Annotated[str, Field(max_length=80)] = ""
+    further_test_form: Annotated[str, Field(max_length=80, pattern=r"^$|\{code\}")] = ""
     """ASTM: the same for all tests after the first, where they differ: VITROS 3600 `{code}+1.0`."""
     one_test_per_order: bool = False
     """ASTM: an O record for every test, for devices that read no repetitions (cobas infinity)."""

@@ -80,11 +80,17 @@ class Shelf:
 
 
 class QuickServer(AstmServer):
-    """The server with times a test can wait for."""
+    """The server with times a test can wait for, long enough for a busy machine."""
 
     timers = HostTimers(
-        answer=0.3, busy=0.1, yielded=0.4, interrupted=0.3, desk=0.5, answer_life=5, again=0.1, again_most=0.2
+        answer=5, busy=0.6, yielded=1, interrupted=0.6, desk=0.5, answer_life=10, again=0.1, again_most=0.2
     )
+
+
+class ImpatientServer(AstmServer):
+    """For devices that fall silent."""
+
+    timers = HostTimers(answer=0.3, desk=0.5, answer_life=10, again=0.1, again_most=0.2)
 
 
 class Device:
@@ -160,10 +166,10 @@ def profile(**changes) -> DeviceProfile:
 
 
 @contextlib.asynccontextmanager
-async def line(desk: Desk | None, shelf: Shelf | None = None, **changes):
+async def line(desk: Desk | None, shelf: Shelf | None = None, kind: type[AstmServer] = QuickServer, **changes):
     """Open a line with a device."""
     spoken = profile(**changes)
-    async with QuickServer(
+    async with kind(
         "127.0.0.1", 0, shelf or Shelf(), profile_for=lambda _peer: spoken, desk_for=lambda _peer: desk
     ) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -339,7 +345,7 @@ async def test_a_storm_of_naks_in_one_piece_counts_once():
 
 async def test_a_device_that_asks_and_never_takes_the_answer():
     shelf = Shelf()
-    async with line(Desk(WORK), shelf) as device:
+    async with line(Desk(WORK), shelf, ImpatientServer) as device:
         await device.send(QUERY)
         for _ in range(3):
             await device.hears(ENQ + EOT)
@@ -349,7 +355,7 @@ async def test_a_device_that_asks_and_never_takes_the_answer():
 
 
 async def test_a_device_that_falls_silent_in_the_middle_gets_the_whole_answer_again():
-    async with line(Desk(WORK)) as device:
+    async with line(Desk(WORK), kind=ImpatientServer) as device:
         await device.send(QUERY)
         await device.hears(ENQ)
         await device.say(ACK, answers=frames_of(ANSWER)[0])
@@ -417,7 +423,7 @@ async def test_an_order_is_sent_unasked_and_settled():
 
 async def test_an_order_the_device_does_not_take_goes_back_and_comes_again():
     desk = Desk(downloads=(WORK,))
-    async with line(desk, **DOWNLOADS) as device:
+    async with line(desk, kind=ImpatientServer, **DOWNLOADS) as device:
         await device.hears(ENQ + EOT)
         assert await desk.settlements(1) == [("261123000017", DownloadResult.UNDELIVERED)]
         assert b"261123000017" in await device.receive()

@@ -231,6 +231,14 @@ def test_any_delimiters_and_any_barcode_come_back_unharmed(marks, barcode, code,
     assert order.components(5) == ("", "", "", code)
 
 
+def test_rules_travel_as_json_and_forms_need_their_mark():
+    device = profile(work={**VITROS, **ERBA, "actions": {"rerun": "G"}, "one_test_per_order": True})
+    assert DeviceProfile.model_validate_json(device.model_dump_json()) == device
+    for rule in ("test_form", "further_test_form", "specimen_form"):
+        with pytest.raises(ValueError, match=rule):
+            profile(work={rule: "^^^"})
+
+
 def test_a_header_with_too_few_delimiters_is_answered_with_four():
     message = answered("Q;1;&7", DeviceWork("7", ("A^B;",)), head="H;^&;;;X")
     assert message[0].startswith("H;^&")
