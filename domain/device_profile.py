@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from domain.device_orders import WorkAction
 from domain.observations import ObservationStatus
 
 FieldReader: TypeAlias = Callable[[str], tuple[str, ...]]
@@ -164,6 +165,7 @@ WorkStyle: TypeAlias = Literal[
     "mindray_bc",
     "getein",
     "cepheid",
+    "snibe",
     "oml",
     "au",
     "dimension",
@@ -183,6 +185,21 @@ class WorkRules(BaseModel):
     """Work is sent as soon as the tube is received (download, broadcast)."""
     query_fields: Paths = ()
     """Where a query names the tube; empty for what the style says."""
+    specimen_form: Annotated[str, Field(max_length=80, pattern=r"^$|\{id\}")] = ""
+    """ASTM: how O.3 names a tube, with `{id}` for the barcode and `^` between components, e.g. `{id}^03` for an Erba
+    XL container; empty for what the style says."""
+    test_form: Annotated[str, Field(max_length=80, pattern=r"^$|\{code\}")] = ""
+    """ASTM: how O.5 names a test, with `{code}` and `^` between components, e.g. `^^^{code}`; empty for the style's."""
+    further_test_form: Annotated[str, Field(max_length=80, pattern=r"^$|\{code\}")] = ""
+    """ASTM: the same for all tests after the first, where they differ: VITROS 3600 `{code}+1.0`."""
+    one_test_per_order: bool = False
+    """ASTM: an O record for every test, for devices that read no repetitions (cobas infinity)."""
+    code_pattern: Annotated[str, AfterValidator(_checked_pattern), Field(max_length=200)] = ""
+    """Group 1 is the part of the device's code that an order names, where results carry more: Roche `685/1/not`."""
+    actions: dict[WorkAction, Annotated[str, Field(max_length=4)]] = Field(default_factory=dict)
+    """Letters for O.12 (or ORC-1) where this device deviates from its style."""
+    specimen_codes: dict[str, Annotated[str, Field(max_length=20)]] = Field(default_factory=dict)
+    """The lab's words for kinds of specimen in the device's; `*` for all others."""
     no_work: Literal["style", "terminator", "no_order", "no_patient", "do_not_run", "silent"] = "style"
     """How "nothing to do" is said: as the style has it; ASTM L.3 `I`; O.26 `Y`, `Z` or Sysmex `X`; or not at all."""
     specimen_width: Annotated[int, Field(ge=0, le=64)] = 0

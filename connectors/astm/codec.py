@@ -33,6 +33,12 @@ class Delimiters:
     component: str = "^"
     escape: str = "&"
 
+    def completed(self) -> Delimiters:
+        """Return four different marks to write with: those that are there, the standard's or others for the rest."""
+        marks = [self.field, self.repeat, self.component, self.escape]
+        spare = [mark for mark in "|\\^&@~#" if mark not in marks]
+        return Delimiters(*(mark or spare.pop(0) for mark in marks))
+
 
 DEFAULT_DELIMITERS = Delimiters()
 
@@ -61,15 +67,29 @@ class Record:
 
     Attributes:
         kind: The record type, one of RECORD_KINDS, or "" for a line that is no record.
+        delimiters: Those of the H record before it.
     """
 
     def __init__(self, text: str, delimiters: Delimiters) -> None:
-        self._delimiters = delimiters
+        self.delimiters = self._delimiters = delimiters
         self._fields = text.split(delimiters.field)
         kind = self._fields[0].strip().upper()
         self.kind = kind if kind in RECORD_KINDS else ""
         if self.kind == "H":
             self._fields = ["H", *_header_fields(text, delimiters)]
+
+    @property
+    def field_count(self) -> int:
+        """Fields sent, empty ones included."""
+        return len(self._fields)
+
+    @property
+    def text(self) -> str:
+        """The record as sent, without the CR."""
+        mark = self._delimiters.field
+        if self.kind == "H":
+            return self._fields[0] + mark + mark.join(self._fields[1:])
+        return mark.join(self._fields)
 
     def raw(self, number: int) -> str:
         """Return field `number` as sent, or ""."""
@@ -107,6 +127,25 @@ class Record:
         mark = self._delimiters.component
         return tuple(unescape(part, self._delimiters) for part in (first.split(mark) if mark else [first]))
 
+    def parts(self, number: int) -> tuple[tuple[str, ...], ...]:
+        """Return the components of every repetition of field `number`, unescaped; nothing for an empty field."""
+        mark = self._delimiters.component
+        if number == _DELIMITER_FIELD and self.kind == "H":
+            return ((self.raw(number),),)
+        return tuple(
+            tuple(unescape(part, self._delimiters) for part in (repetition.split(mark) if mark else [repetition]))
+            for repetition in self.repetitions(number)
+        )
+
+    def text_of(self, number: int) -> str:
+        """Return field `number` unescaped, with its delimiters between repetitions and components."""
+        return self._delimiters.repeat.join(self._delimiters.component.join(parts) for parts in self.parts(number))
+
+    def written(self) -> list[FieldValue]:
+        """Return the fields as `build_message` takes them: for an H record without the delimiters."""
+        numbers = [1, *range(3 if self.kind == "H" else 2, self.field_count + 1)]
+        return [list(self.parts(number)) or "" for number in numbers]
+
     def value(self, number: int, component: int = 0) -> str:
         """Return the first repetition of `values`, or ""."""
         return next(iter(self.values(number, component)), "")
@@ -124,8 +163,9 @@ def parse_records(text: str) -> list[Record]:
     Raises:
         MessageError: More than MAX_RECORDS.
     """
-    lines = [line.strip(" \0") for line in re.split(r"[\r\n]+", text)]
-    lines = [line for line in lines if line]
+    # blanks at the end may be the padding of an id, which is echoed
+    lines = [line.lstrip(" \0").rstrip("\0") for line in re.split(r"[\r\n]+", text)]
+    lines = [line for line in lines if line.strip()]
     if len(lines) > MAX_RECORDS:
         raise MessageError(f"more than {MAX_RECORDS} records", code="MESSAGE_TOO_LARGE")
     delimiters = DEFAULT_DELIMITERS

@@ -32,6 +32,8 @@ _TAIL_LENGTH = 4
 _CHECKSUM_LENGTH = 2
 _TEXT_END = re.compile(rb"[\x03\x17\n]")
 _STRUCTURAL = STX + EOT + ENQ
+_FORBIDDEN = re.compile(rb"[\x01\x02\x04-\x06\x10-\x16]")
+"""SOH, STX, EOT, ENQ, ACK, DLE, DC1 to DC4, NAK, SYN: never part of text. Source: E1381-95, 6.3.3."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,24 @@ def encode_frame(number: int, text: bytes, *, is_last: bool) -> bytes:
     return STX + body + checksum(body) + CR + LF
 
 
-def frames_of(message: bytes, *, max_text: int = SMALL_FRAME_TEXT, packed: bool = False) -> tuple[bytes, ...]:
+def frames_of(
+    message: bytes, *, max_text: int = SMALL_FRAME_TEXT, packed: bool = False, ends_every_frame: bool = False
+) -> tuple[bytes, ...]:
     """Return the frames that carry `message` (records, each ended by CR), numbered from 1.
 
     Args:
         message: The records of one or more messages.
         max_text: Most bytes of text in one frame.
         packed: Put as much as fits into each frame instead of starting one for every record.
+        ends_every_frame: End every frame with ETX, also where a record goes on in the next one.
 
     Raises:
         ValueError: `max_text` is not positive.
     """
     if max_text < 1:
         raise ValueError("a frame needs room for text")
-    return tuple(_numbered(_pieces(message, max_text=max_text, packed=packed)))
+    pieces = _pieces(message, max_text=max_text, packed=packed)
+    return tuple(_numbered((text, is_last or ends_every_frame) for text, is_last in pieces))
 
 
 def _pieces(message: bytes, *, max_text: int, packed: bool) -> Iterator[tuple[bytes, bool]]:
@@ -110,6 +116,11 @@ class FrameCollector:
         self._body = bytearray()
         self._tail: bytearray | None = None
         self.is_open = False
+
+    @property
+    def ends_in_enquiry(self) -> bool:
+        """True when the last byte of the open frame is ENQ, which no text may hold."""
+        return self.is_open and (self._tail or self._body)[-1:] == ENQ
 
     def open(self) -> None:
         """Begin a frame: its STX has been seen."""
@@ -179,6 +190,8 @@ class FrameCollector:
         body = bytes(self._body)
         if self._check and tail[:_CHECKSUM_LENGTH].upper() != checksum(body):
             return self._bad("checksum does not match")
+        if self._check and _FORBIDDEN.search(body):
+            return self._bad("a control character that text may not hold")
         number = body[0] - ord("0")
         if not 0 <= number <= MAX_FRAME_NUMBER or len(body) == 1:
             return self._bad("frame number is not a digit from 0 to 7")

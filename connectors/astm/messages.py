@@ -1,6 +1,6 @@
 """ASTM messages read into the lab's words, by the profile of the device that sent them.
 
-Levels: H, L = 0; P, Q = 1; O = 2; R = 3; a C belongs to the record before it.
+Levels: H, L = 0; P, Q, S = 1; O = 2; R = 3; C and M belong to the record before them.
 
 Source: CLSI LIS02-A2, 6 to 12 (record fields), read in specs.
 """
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from connectors.astm.codec import Record, build_message, parse_records
+from connectors.astm.queries import QUERY_CANCELLED, asked_tubes
 from connectors.astm.records import unframe
+from connectors.astm.repeats import without_repeats
 from domain.device_profile import DeviceProfile, decode_text, first_value, parse_path
 from domain.errors import MessageError
 from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
@@ -35,7 +37,6 @@ _STATUS: Final = {
 }
 """R.9. W (questionable) and N (more information follows) are held for a person. Source: LIS02-A2, 9.9."""
 
-_QUERY_CANCELLED = "A"
 _PRACTICE_COMMENT = "P"
 
 
@@ -150,15 +151,12 @@ class _Reader:
             group.comments.append(text)
 
     def _take_query(self, record: Record) -> None:
-        if record.value(13).strip().upper() == _QUERY_CANCELLED:
+        if record.value(13).strip().upper() == QUERY_CANCELLED:
             return
         self.has_query = True
-        # patient^specimen by the standard; Beckman sends the bare id, Roche the third component
-        choices = zip(record.values(3, 2), record.values(3, 1), record.values(3, 3), strict=True)
-        for choice in choices:
-            specimen_id = next((text.strip() for text in choice if text.strip()), "")
-            if specimen_id:
-                self.queried.append(specimen_id)
+        for tube in asked_tubes(record, self._profile):
+            if tube.specimen_id and not tube.is_everything and tube.specimen_id not in self.queried:
+                self.queried.append(tube.specimen_id)
 
     def _end_group(self) -> None:
         group, self._group = self._group, None
@@ -184,7 +182,7 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         raise MessageError(f"message longer than {MAX_MESSAGE_BYTES} bytes", code="MESSAGE_TOO_LARGE")
     charsets = ("utf-8",) if profile.charset == "auto" else (profile.charset, "utf-8")
     text, fell_back = decode_text(unframe(raw), charsets)
-    records = parse_records(text)
+    records, repeated = without_repeats(parse_records(text))
     if not any(record.kind for record in records):
         raise MessageError("no ASTM record in the message")
     reader = _Reader(profile)
@@ -199,7 +197,7 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         sent_at=profile.instant(header.value(14)) if header else None,
         specimens=specimens,
         queried_specimens=tuple(reader.queried),
-        skipped_rows=reader.skipped,
+        skipped_rows=reader.skipped + repeated,
         flags=_flags(records, fell_back=fell_back and profile.charset != "auto"),
     )
 

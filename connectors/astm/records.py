@@ -9,6 +9,7 @@ read in specs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from connectors.astm.framing import ACK, CR, ENQ, EOT, NAK, SMALL_FRAME_TEXT, STX, BadFrame, Frame, FrameCollector
@@ -37,6 +38,11 @@ class RecordAssembler:
     def is_clean(self) -> bool:
         """True when no record is left half-sent."""
         return not self._tail or self._tail_may_end
+
+    @property
+    def is_in_terminator(self) -> bool:
+        """True when what has come of the last record is an L record that lacks nothing but its CR."""
+        return bool(re.fullmatch(rb" *[Ll][^0-9A-Za-z](\d*[^0-9A-Za-z]*[A-Za-z]?)", self._tail[:16]))
 
     def add(self, text: bytes, *, is_last: bool) -> list[bytes]:
         """Add the text of one frame and return the messages it completes, each with its records ended by CR.

@@ -73,6 +73,7 @@ class AstmSender:
 
     Attributes:
         refusals: Answers other than ACK so far, over all frames.
+        is_line_wanted: The peer answered EOT: it wants to send; no ENQ for 15 s or until it has sent.
     """
 
     def __init__(
@@ -90,6 +91,12 @@ class AstmSender:
         self._serial = 0
         self.timer: Timer | None = None
         self.refusals = 0
+        self.is_line_wanted = False
+
+    @property
+    def is_paused(self) -> bool:
+        """True between two ENQ: the line is neutral, and what the peer sends meanwhile is no answer."""
+        return self._phase is _Phase.PAUSED
 
     def start(self) -> list[Reply | Finished]:
         """Ask for the line."""
@@ -114,6 +121,10 @@ class AstmSender:
             return self._end(SendResult.RETRY_LATER)
         return []
 
+    def abandon(self) -> list[Reply | Finished]:
+        """Leave the line to the peer, which has begun to send in the middle of our transmission."""
+        return self._end(SendResult.INTERRUPTED)
+
     def _on_enquiry_answer(self, byte: bytes) -> list[Reply | Finished]:
         if byte == ACK:
             self._phase = _Phase.SENDING
@@ -131,6 +142,7 @@ class AstmSender:
 
     def _on_frame_answer(self, byte: bytes) -> list[Reply | Finished]:
         if byte in {ACK, EOT}:
+            self.is_line_wanted = byte == EOT
             self._next += 1
             self._frame_refusals = 0
             if self._next == len(self._frames):

@@ -8,6 +8,7 @@ WAIT  frame, number as expected, good      -> taken, ACK
       ENQ (the peer started again)         -> what is unfinished is handed out, ACK
       EOT                                  -> what is left is handed out, IDLE
       30 s without a frame                 -> what is unfinished is handed out, IDLE
+FRAME ENQ, then 3 s of silence             -> as ENQ in WAIT: the peer was restarted in the middle of a frame
 ```
 
 The frame that completes a message is answered only after the caller has said through `settle` whether the message is
@@ -26,6 +27,8 @@ from connectors.astm.records import RecordAssembler
 
 FRAME_SECONDS = 30.0
 """Silence after which an unfinished message is given up. Source: E1381-95, 6.7.2."""
+STALL_SECONDS = 3.0
+"""Silence after an ENQ inside a frame that makes it an ENQ: in text the next byte would follow. Not in the standard."""
 MESSAGE_SECONDS = 60.0
 """Most time from the first frame of a message to its last."""
 MAX_MESSAGE_BYTES = 1 << 20
@@ -125,6 +128,7 @@ class AstmReceiver:
         self._serial = 0
         self._frame_timer: Timer | None = None
         self._message_timer: Timer | None = None
+        self._stall_timer: Timer | None = None
         self.is_accepting = True
         self.ignored_bytes = 0
         self.duplicates = 0
@@ -134,7 +138,12 @@ class AstmReceiver:
         """The timers that run now; none while the caller owes a `settle`."""
         if self._due is not None:
             return ()
-        return tuple(timer for timer in (self._frame_timer, self._message_timer) if timer)
+        return tuple(timer for timer in (self._frame_timer, self._message_timer, self._stall_timer) if timer)
+
+    @property
+    def is_neutral(self) -> bool:
+        """True between transmissions: the line is free for the host."""
+        return self._phase is _Phase.IDLE and self._due is None
 
     @property
     def is_settled(self) -> bool:
@@ -144,7 +153,10 @@ class AstmReceiver:
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes from the peer. While a `settle` is owed they are only remembered."""
         self._buffer += data
-        return self._run()
+        events = self._run()
+        is_stalled = self._phase is _Phase.FRAME and self._collector.ends_in_enquiry
+        self._stall_timer = self._new_timer(STALL_SECONDS) if is_stalled else None
+        return events
 
     def settle(self, *, is_durable: bool) -> list[Event]:
         """Say whether what the last event handed out is safe, and go on.
@@ -159,6 +171,10 @@ class AstmReceiver:
 
     def expire(self) -> list[Event]:
         """A timer ran out: give the unfinished message up and fall back to neutral."""
+        if self._stall_timer is not None:
+            self._stall_timer, self._due = None, _Due.RESTART
+            unfinished = self._records.drain() + self._collector.finish_raw()[: -len(ENQ)]
+            return [Broken(unfinished, "the device started again in the middle of a frame")]
         return self._give_up("not completed in time")
 
     def close(self) -> list[Event]:

@@ -1,6 +1,7 @@
 """The analyzer's side of an ASTM line, with faults to order; used by the dev stack, tests and field engineers.
 
-Keeps to the standard's sender rules: ENQ, one frame at a time, six refusals, whole message again after a failure.
+Keeps to the standard's rules: ENQ, one frame at a time, six refusals, whole message again after a failure; answers to
+its queries and orders are received in transmissions of the host's own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 
 from connectors.astm.framing import SMALL_FRAME_TEXT, frames_of
 from connectors.astm.sender import AstmSender, Finished, SenderTimers, SendResult
-from connectors.astm.session import Reply
+from connectors.astm.session import Arrived, AstmReceiver, Reply
 from connectors.device_side import DeviceLine, LineFaults
 
 MAX_ATTEMPTS = 5
@@ -57,6 +58,32 @@ class AstmAnalyzerLine(DeviceLine):
             if answer != "ACK":
                 await asyncio.sleep(self._retry_s)
         return attempts, answer
+
+    async def ask(self, raw: bytes, seconds: float = 15.0) -> list[bytes]:
+        """Send a query and return the messages of the answer; none where the host stays silent."""
+        _, answer = await self.deliver(raw)
+        return await self.receive(seconds) if answer == "ACK" else []
+
+    async def receive(self, seconds: float) -> list[bytes]:
+        """Take the next transmission of the host and return its messages; none after `seconds` of silence.
+
+        Raises:
+            ConnectionError: The host has closed.
+        """
+        receiver = AstmReceiver()
+        messages: list[bytes] = []
+        data = await self.read(seconds)
+        while data is not None:
+            events = receiver.feed(data)
+            while events:
+                event = events.pop(0)
+                if isinstance(event, Reply):
+                    await self.write(event.data)
+                    continue
+                messages += event.messages if isinstance(event, Arrived) else ()
+                events += receiver.settle(is_durable=True)
+            data = None if messages and receiver.is_neutral else await self.read(seconds)
+        return messages
 
     async def _transmit(self, frames: tuple[bytes, ...], *, is_first: bool) -> SendResult:
         sender = AstmSender(frames, timers=self._timers)

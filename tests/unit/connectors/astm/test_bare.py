@@ -3,8 +3,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.astm.bare import BareReceiver
-from connectors.astm.session import Arrived, Broken
+from connectors.astm.bare import BareReceiver, BareSender
+from connectors.astm.sender import Finished, SendResult
+from connectors.astm.session import Arrived, Broken, Reply
 
 MESSAGE = b"H|\\^&\rR|1|^^^GLU|5\rL|1\r"
 
@@ -50,3 +51,21 @@ def test_cut_anywhere(cuts):
             messages += event.messages
             receiver.settle(is_durable=True)
     assert messages == [MESSAGE, MESSAGE]
+
+
+def test_an_l_record_without_cr_ends_the_message_after_a_second():
+    receiver = BareReceiver()
+    receiver.feed(MESSAGE[:-4])
+    assert [timer.seconds for timer in receiver.timers] == [30]
+    receiver.feed(b"L|1|N")
+    assert [timer.seconds for timer in receiver.timers] == [1]
+    assert receiver.expire() == [Arrived((MESSAGE[:-4] + b"L|1|N\r",))]
+    receiver.settle(is_durable=True)
+    assert receiver.is_neutral
+
+
+def test_sending_is_writing():
+    sender = BareSender(MESSAGE)
+    assert sender.start() == [Reply(MESSAGE), Finished(SendResult.SENT)]
+    assert sender.feed(b"\x06") == sender.expire() == sender.abandon() == []
+    assert not sender.is_paused

@@ -107,3 +107,28 @@ def test_any_text_is_read(raw):
 
 def test_what_the_charset_lacks_becomes_a_question_mark():
     assert build_message([["C", "1", "I", "10 µL ₹"]]) == b"C|1|I|10 \xb5L ?\r"
+
+
+PARTS = st.lists(st.lists(TEXT, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3)
+
+
+@given(MARKS, st.lists(PARTS, min_size=1, max_size=4), st.sampled_from("PORCQLSM"))
+def test_writing_undoes_reading_with_any_delimiters(marks, fields, kind):
+    written = build_message([["H", "7"], [kind, "1", *fields]], marks)
+    records = parse_records(written.decode("latin-1"))
+    assert b"".join(build_message([record.written()], record.delimiters) for record in records) == written
+    if records[1].text == written.decode("latin-1").split("\r")[1]:
+        for number, field in enumerate(fields, start=3):
+            assert records[1].parts(number) == (tuple(field) if field != [("",)] else ())
+
+
+def test_marks_that_are_missing_are_completed_to_write_with():
+    assert Delimiters(";", "^", "&", "").completed() == Delimiters(";", "^", "&", "|")
+    assert DEFAULT_DELIMITERS.completed() == DEFAULT_DELIMITERS
+    assert Delimiters("|", "", "", "").completed() == Delimiters("|", "\\", "^", "&")
+
+
+def test_a_record_knows_its_text_and_its_length():
+    header, result = parse_records("H|\\^&||a\r  R|1|x  ")
+    assert (header.text, header.field_count) == ("H|\\^&||a", 4)
+    assert (result.text, result.raw(3)) == ("R|1|x  ", "x  ")

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from connectors.astm.framing import BadFrame, Frame, FrameCollector, checksum, encode_frame, frames_of
 
-TEXT = st.binary(max_size=300).map(lambda raw: raw.translate(None, b"\x02\x03\x17\x0a"))
+FORBIDDEN = b"\x01\x02\x03\x04\x05\x06\x0a\x10\x11\x12\x13\x14\x15\x16\x17"
+TEXT = st.binary(max_size=300).map(lambda raw: raw.translate(None, FORBIDDEN))
 
 
 def collect(raw: bytes, *, check: bool = True, max_text: int = 63_993) -> list[Frame | BadFrame]:
@@ -116,3 +117,16 @@ def test_frames_of_a_message():
 
 def test_bytes_of_frames_stay_out_of_reprs():
     assert "SECRET" not in repr(Frame(1, b"SECRET", is_last=True)) + repr(BadFrame(b"SECRET", "x"))
+
+
+def test_every_frame_may_end_in_etx():
+    frames = frames_of(b"C|1|" + b"x" * 500 + b"\r", ends_every_frame=True)
+    assert len(frames) == 3
+    assert all(frame[-5:-4] == b"\x03" for frame in frames)
+
+
+@pytest.mark.parametrize("byte", [bytes([value]) for value in FORBIDDEN if value not in {3, 10, 23}])
+def test_a_control_character_in_the_text_is_refused_even_with_a_right_checksum(byte):
+    (frame,) = collect(encode_frame(1, b"R|1|" + byte, is_last=True))
+    assert "control character" in frame.reason
+    assert isinstance(collect(encode_frame(1, b"R|1|" + byte, is_last=True), check=False)[0], Frame)

@@ -222,3 +222,16 @@ def test_any_records_are_read_or_refused(records):
 def test_any_bytes_are_read_or_refused(raw):
     with contextlib.suppress(MessageError):
         read_message(raw, GENERIC)
+
+
+def test_what_a_sender_repeats_after_a_break_counts_once():
+    again = ("P|1", "O|1|261123000017", "R|1|^^^GLU|5|mmol/L", "C|1|I|lipemic|I", "R|2|^^^CRE|80")
+    read = read_message(message("P|1", "O|1|261123000017", "R|1|^^^GLU|5|mmol/L", *again, "R|3|^^^NA|140"), GENERIC)
+    (specimen,) = read.specimens
+    assert [row.code for row in specimen.observations] == ["GLU", "CRE", "NA"]
+    assert specimen.observations[0].comments == ("lipemic",)
+    assert read.skipped_rows == 1
+
+
+def test_a_query_taken_back_is_no_query():
+    assert read_message(message("Q|1|^7||||||||||A"), GENERIC).kind is MessageKind.OTHER

@@ -86,3 +86,21 @@ def test_any_body_is_split_or_refused(body):
     unframe(body)
     with contextlib.suppress(FrameError):
         split_http_body(body)
+
+
+@pytest.mark.parametrize(
+    ("tail", "is_terminator"),
+    [
+        ("L|1", True),
+        ("L|1|N", True),
+        ("l|", True),
+        ("L", False),
+        ("L|1|N|more of it", False),
+        ("LO|1", False),
+        ("R|1", False),
+    ],
+)
+def test_a_terminator_without_its_cr_is_seen(tail, is_terminator):
+    assembler = RecordAssembler()
+    assembler.add(b"H|\\^&\r" + tail.encode(), is_last=False)
+    assert assembler.is_in_terminator == is_terminator

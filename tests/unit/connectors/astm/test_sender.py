@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.astm.framing import frames_of
 from connectors.astm.sender import AstmSender, Finished, SenderRole, SendResult
@@ -84,3 +86,39 @@ def test_other_answers_to_enq_are_ignored():
 def test_nothing_to_send_is_a_mistake():
     with pytest.raises(ValueError, match="nothing"):
         AstmSender([])
+
+
+def test_the_peer_may_want_the_line_with_the_last_answer():
+    _, result, sender = sending(ACK, ACK, EOT)
+    assert (result, sender.is_line_wanted) == (SendResult.SENT, True)
+    assert not sending(ACK, ACK, ACK)[2].is_line_wanted
+
+
+def test_between_two_enquiries_the_line_is_neutral():
+    said, result, sender = sending(NAK, ACK)
+    assert (said, result, sender.is_paused) == (ENQ, None, True)
+    sender.expire()
+    assert not sender.is_paused
+
+
+def test_a_transmission_can_be_left_to_the_peer():
+    _, _, sender = sending(ACK)
+    assert sender.abandon() == [Reply(EOT), Finished(SendResult.INTERRUPTED)]
+    assert sender.timer is None
+
+
+ANSWERS = st.lists(st.one_of(st.sampled_from([ACK, NAK, ENQ, EOT, None]), st.binary(max_size=4)), max_size=60)
+
+
+@given(ANSWERS, st.sampled_from(SenderRole))
+def test_any_answers_are_survived_and_no_frame_is_sent_more_than_six_times(answers, role):
+    sender = AstmSender(FRAMES, role=role)
+    events = sender.start()
+    for answer in answers:
+        events += sender.expire() if answer is None else sender.feed(answer)
+    said = [event.data for event in events if isinstance(event, Reply)]
+    assert all(said.count(frame) <= 6 for frame in FRAMES)
+    assert said.count(EOT) <= 1
+    finished = [event for event in events if isinstance(event, Finished)]
+    assert len(finished) <= 1
+    assert (sender.timer is None) == bool(finished)

@@ -232,6 +232,37 @@ def test_settle_without_anything_to_settle_is_a_mistake():
         AstmReceiver().settle(is_durable=True)
 
 
+def test_a_device_restarted_inside_a_frame_is_served_after_three_seconds():
+    peer = Peer()
+    peer.say(ENQ, b"\x021H|\\^&\r")
+    assert peer.say(ENQ) == b""
+    assert 3 in [timer.seconds for timer in peer.receiver.timers]
+    peer.wait()
+    assert peer.replies == ACK + ACK
+    assert peer.broken[0].raw == b"\x021H|\\^&\r"
+    assert peer.say(*frames_of(MESSAGE)) == ACK * 5
+    assert peer.messages == [MESSAGE]
+
+
+def test_an_enquiry_inside_a_frame_that_goes_on_is_a_disturbed_byte():
+    peer = Peer()
+    frame = frames_of(MESSAGE)[0]
+    peer.say(ENQ, frame[:5] + ENQ)
+    assert peer.say(frame[6:]) == NAK
+    assert [timer.seconds for timer in peer.receiver.timers] == [30]
+
+
+def test_neutral_is_between_transmissions():
+    receiver = AstmReceiver()
+    assert receiver.is_neutral
+    receiver.feed(ENQ)
+    assert not receiver.is_neutral
+    receiver.feed(b"".join(frames_of(b"H|\\^&\r")) + EOT)
+    assert not receiver.is_neutral
+    receiver.settle(is_durable=True)
+    assert receiver.is_neutral
+
+
 STREAM = ENQ + b"".join(frames_of(MESSAGE * 2, max_text=60)) + EOT + ENQ + frames_of(MESSAGE)[0] + b"junk" + EOT
 
 
@@ -243,6 +274,26 @@ def test_cut_anywhere_gives_the_same_conversation(cuts):
     cut.say(*(STREAM[start:end] for start, end in itertools.pairwise(edges)))
     assert (cut.replies, cut.messages, cut.broken) == (whole.replies, whole.messages, whole.broken)
     assert whole.messages[:2] == [MESSAGE, MESSAGE]
+
+
+@given(st.lists(st.integers(1, len(STREAM) - 1), max_size=8), st.lists(st.booleans(), min_size=1, max_size=8))
+def test_bytes_may_come_before_or_after_the_store_has_answered(cuts, is_late):
+    """Any interleaving of bytes and settlements gives the same conversation."""
+    whole, late = Peer(), AstmReceiver()
+    whole.say(STREAM)
+    edges = sorted({0, len(STREAM), *cuts})
+    said, kept, events = b"", [], []
+    pieces = [STREAM[start:end] for start, end in itertools.pairwise(edges)]
+    while pieces or events or not late.is_settled:
+        if events:
+            event = events.pop(0)
+            said += event.data if isinstance(event, Reply) else b""
+            kept += event.messages if isinstance(event, Arrived) else ()
+        elif pieces and (late.is_settled or is_late[len(pieces) % len(is_late)]):
+            events += late.feed(pieces.pop(0))
+        else:
+            events += late.settle(is_durable=True)
+    assert (said, kept) == (whole.replies, whole.messages)
 
 
 MARKS = st.sampled_from([ENQ, EOT, b"\x02", b"\x03", b"\x17", b"\r\n", b"1H|", b"L|1\r", *frames_of(MESSAGE)])
