@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from domain.clock import utc_now
 from domain.device_orders import WorkDesk
@@ -56,6 +57,7 @@ class ConnectionState:
         acknowledged: Positive answers to messages.
         refused: Negative answers, to messages or parts of them.
         broken: Pieces of bytes that were no message.
+        repeated: Messages that came again although we had acknowledged them.
     """
 
     peer: str
@@ -66,6 +68,27 @@ class ConnectionState:
     acknowledged: int = 0
     refused: int = 0
     broken: int = 0
+    repeated: int = 0
+
+
+class Source(Protocol):
+    """Where the bytes of a device come from; asyncio's `StreamReader` is one."""
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """Return up to `n` bytes, b"" at the end."""
+        ...
+
+
+class Sink(Protocol):
+    """Where bytes to a device go; asyncio's `StreamWriter` is one."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take bytes to be sent."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the device has read enough of them."""
+        ...
 
 
 class Line:
@@ -73,8 +96,8 @@ class Line:
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        reader: Source,
+        writer: Sink,
         *,
         protocol: str,
         state: ConnectionState,
