@@ -105,6 +105,7 @@ class Line:
         store_seconds: float,
         write_seconds: float,
         transport: str = "tcp",
+        device: str = "",
         desk: WorkDesk | None = None,
     ) -> None:
         """Take over a connection.
@@ -118,6 +119,7 @@ class Line:
             store_seconds: Most time the store may take.
             write_seconds: Most time the device may take to read.
             transport: `tcp`, `serial` or `folder`, for the stored message.
+            device: Code of the device whose own line this is, for the stored message.
             desk: Where work for the device comes from.
         """
         self._reader = reader
@@ -127,6 +129,7 @@ class Line:
         self._store_seconds = store_seconds
         self._write_seconds = write_seconds
         self._transport = transport
+        self._device = device
         self.state = state
         self.desk = desk
 
@@ -162,6 +165,7 @@ class Line:
             raw=raw,
             received_at=utc_now(),
             framing_error=framing_error,
+            device=self._device,
         )
         try:
             async with asyncio.timeout(self._store_seconds):

@@ -27,8 +27,7 @@ from activities.resulting import (
     is_recorded,
     record_result,
 )
-from connectors.astm.messages import read_message as read_astm
-from connectors.hl7.messages import read_message as read_hl7
+from connectors.conversations import read_message
 from domain.accession import is_accession_no
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
@@ -186,13 +185,12 @@ async def _audit(session: AsyncSession, row: InstrumentMessage, analyzer: Analyz
 
 
 def read(raw: bytes, profile: DeviceProfile) -> Message:
-    """Read a message of either protocol.
+    """Read a message of any protocol.
 
     Raises:
         MessageError: It cannot be understood or exceeds a bound.
     """
-    message = read_astm(raw, profile) if profile.protocol == "astm" else read_hl7(raw, profile)
-    return cast(Message, _storable(message))
+    return cast(Message, _storable(read_message(raw, profile)))
 
 
 def _storable(value: object) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,11 +17,16 @@ from sqlmodel import col, select
 
 from connectors.astm.server import AstmServer
 from connectors.hl7.server import Hl7Server
-from connectors.line import ListenerLimits
+from connectors.line import DeskFor, ListenerLimits, Store
 from connectors.listener import Listener
+from connectors.transports.channel import ChannelSetup
+from connectors.transports.tls import TlsFiles
+from domain.device_orders import WorkDesk
 from domain.device_profile import DeviceProfile
 from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
+from inbox.board import Board
+from inbox.devices import Devices, NewDesk, no_desk
 from inbox.instruments import read
 from store.instrument_messages import keep_message
 from store.session import Database, StoreUnavailableError
@@ -29,12 +34,12 @@ from store.tables.results import Analyzer
 from telemetry import metrics
 
 if TYPE_CHECKING:
-    from settings import Settings
+    from settings import InstrumentSettings, Settings
 
 logger = logging.getLogger(__name__)
 
-RELOAD_SECONDS = 5.0
-"""How often the list of analyzers is read again: a new device needs no restart."""
+SHARED = "listener"
+"""Kind of the transport of devices that are known by their address."""
 
 
 @dataclass
@@ -43,10 +48,12 @@ class Door:
 
     Attributes:
         analyzers: Registered devices, read again every few seconds.
+        shared_ports: Ports on which devices are known by their address; none given means every port.
     """
 
     database: Database
     analyzers: Sequence[Analyzer] = field(default_factory=tuple)
+    shared_ports: Collection[int] = ()
 
     async def reload(self) -> None:
         """Read the registered devices again."""
@@ -54,20 +61,26 @@ class Door:
             rows = await session.exec(select(Analyzer).where(Analyzer.is_active).order_by(col(Analyzer.code)))
             self.analyzers = rows.all()
 
-    async def keep_reloading(self) -> None:
-        """Read the devices again and again; while the database is away the last list counts."""
-        while True:
-            await asyncio.sleep(RELOAD_SECONDS)
-            try:
-                await self.reload()
-            except StoreUnavailableError:
-                logger.warning("the database is away, analyzers are told to send again")
+    def analyzer_at(self, protocol: str, peer: str, local_port: int = 0) -> Analyzer | None:
+        """Return the device registered for what a connection shows, if exactly one is.
 
-    def analyzer_at(self, protocol: str, peer: str) -> Analyzer | None:
-        """Return the device registered for the peer's address, if exactly one is."""
-        address = peer.rsplit(":", 1)[0]
-        found = [row for row in self.analyzers if row.protocol == protocol and address in row.peers]
+        Args:
+            protocol: Spoken on the connection.
+            peer: `ip:port` of the other end.
+            local_port: The port it came to: a device that has it for itself is known by it, others by their address.
+        """
+        rows = [row for row in self.analyzers if row.protocol == protocol]
+        found = [row for row in rows if local_port and _own_port(row) == local_port]
+        if not found and (local_port in self.shared_ports or not self.shared_ports):
+            address = peer.rsplit(":", 1)[0]
+            found = [row for row in rows if row.transport.get("kind", SHARED) == SHARED and address in row.peers]
         return found[0] if len(found) == 1 else None
+
+    def analyzer_of(self, message: ReceivedMessage) -> Analyzer | None:
+        """Return the device that sent a message: the one whose line it came on, else the one at its address."""
+        if message.device:
+            return next((row for row in self.analyzers if row.code == message.device), None)
+        return self.analyzer_at(message.protocol, message.peer, message.local_port)
 
     def profile_for(self, protocol: str) -> Callable[[str], DeviceProfile]:
         """Return the function that gives a listener the profile of a peer."""
@@ -79,7 +92,7 @@ class Door:
 
     async def store(self, message: ReceivedMessage) -> StoreOutcome:
         """Commit the bytes, then say whether they can be read. Only what is committed is accepted."""
-        analyzer = self.analyzer_at(message.protocol, message.peer)
+        analyzer = self.analyzer_of(message)
         async with self.database.transaction() as session:
             await keep_message(
                 session,
@@ -90,8 +103,13 @@ class Door:
                 peer=message.peer,
                 framing_error=message.framing_error,
             )
-        metrics.instrument_message(message.protocol, "stored")
+        metrics.instrument_message(message.protocol, "stored", analyzer.code if analyzer else "")
         return await asyncio.to_thread(_readable, message, _profile(message.protocol, analyzer))
+
+
+def _own_port(row: Analyzer) -> int | None:
+    port = row.transport.get("port")
+    return port if row.transport.get("kind") == "tcp_server" and isinstance(port, int) else None
 
 
 def _profile(protocol: str, analyzer: Analyzer | None) -> DeviceProfile:
@@ -111,33 +129,53 @@ def _readable(message: ReceivedMessage, profile: DeviceProfile) -> StoreOutcome:
     return StoreOutcome(accepted=True)
 
 
-def listeners(door: Door, host: str, ports: Mapping[str, int], limits: ListenerLimits) -> list[Listener]:
-    """Return one listener per protocol, not yet started; `ports` may name 0 for a free one."""
+def listeners(
+    door: Door, host: str, ports: Mapping[str, int], limits: ListenerLimits, new_desk: NewDesk = no_desk
+) -> list[Listener]:
+    """Return one shared listener per protocol, not yet started; `ports` may name 0 for a free one."""
     kinds: dict[str, type[Listener]] = {"astm": AstmServer, "hl7": Hl7Server}
+
+    def desks(protocol: str) -> DeskFor:
+        def desk(peer: str) -> WorkDesk | None:
+            row = door.analyzer_at(protocol, peer)
+            return new_desk(row) if row is not None else None
+
+        return desk
+
     return [
-        kinds[protocol](host, port, door.store, limits=limits, profile_for=door.profile_for(protocol))
+        kinds[protocol](
+            host, port, door.store, limits=limits, profile_for=door.profile_for(protocol), desk_for=desks(protocol)
+        )
         for protocol, port in ports.items()
     ]
 
 
-async def _count_connections(running: Sequence[Listener]) -> None:
-    known = dict.fromkeys((listener.protocol for listener in running), 0)
+async def keep_fitting(door: Door, devices: Devices, seconds: float) -> None:
+    """Read the list of devices again and again and fit the lines to it; while the database is away the last counts."""
     while True:
-        for listener in running:
-            now = len(listener.connections())
-            metrics.instrument_connected(listener.protocol, now - known[listener.protocol])
-            known[listener.protocol] = now
-        await asyncio.sleep(1)
+        try:
+            await door.reload()
+        except StoreUnavailableError:
+            # devices are refused politely instead of not at all; who sent what is settled again when it is read
+            logger.warning("the database is away, analyzers are told to send again")
+        await devices.fit(door.analyzers)
+        await asyncio.sleep(seconds)
 
 
-async def serve(settings: Settings, database: Database) -> None:
+def _setup(own: InstrumentSettings, store: Store, limits: ListenerLimits) -> ChannelSetup:
+    return ChannelSetup(
+        store=store,
+        limits=limits,
+        host=own.host,
+        tls=TlsFiles(own.tls_certificate, own.tls_key, own.tls_client_ca, own.tls_server_ca),
+        folder_roots=own.folder_roots,
+        serial_roots=own.serial_roots,
+    )
+
+
+async def serve(settings: Settings, database: Database, new_desk: NewDesk = no_desk) -> None:
     """Listen until SIGTERM or SIGINT; conversations under way are ended, nothing unacknowledged is lost."""
     door = Door(database)
-    try:
-        await door.reload()
-    except StoreUnavailableError:
-        # devices are refused politely instead of not at all; who sent what is settled again when it is read
-        logger.warning("the database is away, analyzers are told to send again")
     own = settings.instruments
     limits = ListenerLimits(
         max_message_bytes=own.max_message_bytes,
@@ -149,13 +187,24 @@ async def serve(settings: Settings, database: Database) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits)
+    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits, new_desk)
+    try:
+        await door.reload()
+    except StoreUnavailableError:
+        logger.warning("the database is away, analyzers are told to send again")
     async with AsyncExitStack() as stack:
         for listener in running:
             await stack.enter_async_context(listener)
             logger.info("listening for %s", listener.protocol, extra={"port": listener.port})
+        door.shared_ports = {listener.port for listener in running}
+        taken = door.shared_ports | {settings.telemetry.listener_metrics_port}
+        devices = Devices(_setup(own, door.store, limits), taken_ports=taken, new_desk=new_desk)
+        await stack.enter_async_context(devices)
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(door.keep_reloading()), tasks.create_task(_count_connections(running))]
+            helpers = [
+                tasks.create_task(keep_fitting(door, devices, own.reload_s)),
+                tasks.create_task(Board(door, running, devices).run()),
+            ]
             await stop.wait()
             for helper in helpers:
                 helper.cancel()

@@ -5,8 +5,6 @@ Source: CLSI LIS01-A2, 9 (TCP: the computer listens, the instrument connects), r
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from connectors.astm.conversation import converse
 from connectors.line import Line
 from connectors.listener import Listener
@@ -16,8 +14,8 @@ from domain.device_profile import DeviceProfile
 class AstmServer(Listener):
     """Listens for analyzers that speak ASTM; port 6662 by default of the project."""
 
-    protocol: ClassVar[str] = "astm"
-    answer_seconds: ClassVar[float] = 12.0
+    protocol = "astm"
+    answer_seconds = 12.0
     """A sender gives up after 15 s; an ACK that comes later could be taken for the answer to its next ENQ."""
 
     async def converse(self, line: Line, profile: DeviceProfile) -> None:
