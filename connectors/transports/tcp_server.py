@@ -16,7 +16,7 @@ from domain.device_transport import OwnListener
 _LONGEST_PAUSE_SECONDS = 30.0
 
 
-class _Port(Listener):
+class DevicePort(Listener):
     """The listener of one device."""
 
     def __init__(self, device: Device, setup: ChannelSetup, transport: OwnListener) -> None:
@@ -54,7 +54,7 @@ class OwnPort:
         self._device = device
         self._setup = setup
         self._transport = transport
-        self._port: _Port | None = None
+        self._port: DevicePort | None = None
         self._trouble = ""
 
     @property
@@ -72,7 +72,7 @@ class OwnPort:
         while True:
             try:
                 # reading certificates and binding may both fail, and both may be put right while we run
-                port = _Port(self._device, self._setup, self._transport)
+                port = DevicePort(self._device, self._setup, self._transport)
                 await port.start()
             except OSError as error:
                 self._trouble = f"cannot listen on port {self._transport.port}: {error.strerror or error}"
