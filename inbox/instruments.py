@@ -119,7 +119,8 @@ async def _analyzer_of(session: AsyncSession, row: InstrumentMessage) -> Analyze
         Analyzer.protocol == row.protocol,
         col(Analyzer.peers).op("@>")(sql_cast([row.peer.rsplit(":", 1)[0]], ARRAY(Text))),
     )
-    found = (await session.exec(query)).all()
+    listed = (await session.exec(query)).all()
+    found = [one for one in listed if one.transport.get("kind", "listener") == "listener"]
     if len(found) != 1:
         return None
     row.analyzer_id = found[0].id

@@ -21,6 +21,7 @@ from connectors.au.texts import (
     identity_of,
     result_text,
     rules,
+    sent_id_width,
 )
 from connectors.blocks import ETB, bare_message
 from domain.device_profile import DeviceProfile, FieldReader, decode_text, parse_path
@@ -52,7 +53,7 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
     if code in REQUESTS:
         return _read_request(identity_of(blocks[0].rstrip("\r\n")), flags)
     if code in RESULTS or code in CONTROL_RESULTS:
-        return _read_results(blocks, profile, flags)
+        return _read_results_as_sent(blocks, profile, flags)
     raise MessageError(
         "the text begins with a code this software does not know",
         code="AU_CODE", action="Check that the device speaks AU Online and send the raw message to support.",
@@ -86,6 +87,23 @@ def _read_request(identity: Identity, flags: tuple[str, ...]) -> InstrumentMessa
         queried_specimens=asked,
         flags=flags,
     )
+
+
+def _read_results_as_sent(blocks: list[str], profile: DeviceProfile, flags: tuple[str, ...]) -> InstrumentMessage:
+    """Read results by the profile; where only the id's width was changed at the machine, by the width it shows.
+
+    Raises:
+        MessageError: They fit neither.
+    """
+    try:
+        return _read_results(blocks, profile, flags)
+    except MessageError:
+        width = sent_id_width(blocks[0])
+        if width is None or not 4 <= width <= 40:  # noqa: PLR2004  the bounds of `AuLayout.specimen_width`
+            raise
+        layout = profile.au.model_copy(update={"specimen_width": width})
+        changed = profile.model_copy(update={"au": layout})
+        return _read_results(blocks, changed, (*flags, "specimen_width_changed"))
 
 
 def _read_results(blocks: list[str], profile: DeviceProfile, flags: tuple[str, ...]) -> InstrumentMessage:

@@ -42,6 +42,12 @@ NAME_CHARS: Final = 20
 _TYPE_AT: Final = 8
 _HEADER = re.compile(r"[ 0-9]{4}[E0-9]")
 """Between identity and results: four characters (a control's number, else blank) and the block number, E the last."""
+_DEMOGRAPHICS = re.compile(r"[0MF ][ 0-9]{5}[^0-9]{20} ?(?:20\d\d[01]\d[0-3]\d[0-2]\d[0-5]\d[0-5]\d)?", re.ASCII)
+"""What a site may let the analyzer send before the results: sex, age, name (mostly blank) and the time of the run.
+
+A name has no digits: where the site sends none, results must not be taken for one.
+"""
+_ID_WIDTH = re.compile(rf".{{{IDENTITY_CHARS}}}( *\S{{1,40}}) {{4}}[E0-9]", re.DOTALL)
 _VALUE = re.compile(r"(?:[<>]=?)?[+-]?(?:\d+[.,]?\d*|[.,]\d+)|[^\s\d]*", re.ASCII)
 """A number, or a word without digits: fields cut at the wrong place look like neither."""
 
@@ -141,9 +147,28 @@ def result_text(block: str, layout: AuLayout, *, first: str = "") -> tuple[str, 
     rest = block[width:]
     if layout.results_offset:
         return rest[: layout.results_offset], rest[layout.results_offset :]
-    header = _HEADER.match(rest)
-    size = header.end() if header else 0
+    size = _header_chars(rest, layout.test_width)
     return rest[:size], rest[size:]
+
+
+def _header_chars(rest: str, test_width: int) -> int:
+    """Return how many characters stand before the results where the profile does not say."""
+    header = _HEADER.match(rest)
+    if header is None:
+        return 0
+    if rest[header.end() : header.end() + test_width].isdigit():
+        return header.end()
+    demographics = _DEMOGRAPHICS.match(rest, header.end())
+    return demographics.end() if demographics else header.end()
+
+
+def sent_id_width(text: str) -> int | None:
+    """Return the width of the sample id as the text itself shows it, or None.
+
+    The id is right-justified and followed by four blanks and the block number, so it tells its width; sites change it.
+    """
+    match = _ID_WIDTH.match(text)
+    return len(match[1]) if match else None
 
 
 def groups(text: str, layout: AuLayout) -> list[Group]:

@@ -115,7 +115,7 @@ def test_frames_may_still_be_around_it():
         (b"", "AU_CODE"),
         (b"XX000305", "AU_CODE"),
         (b"D 0003", "AU_LAYOUT"),
-        (new_result("014  78.8  "), "AU_LAYOUT"),
+        (new_result("14  78.8  "), "AU_LAYOUT"),
         (b"D " + b"1" * (1 << 20), "AU_TOO_LONG"),
     ],
     ids=["empty", "code", "short", "widths", "long"],
@@ -127,11 +127,33 @@ def test_what_cannot_be_read(raw: bytes, code: str):
     assert "261123000017" not in caught.value.message
 
 
-def test_a_narrower_profile_than_the_machine_reads_nothing():
+@pytest.mark.parametrize("width", [20, 30])
+def test_a_width_that_was_changed_at_the_machine_shows_itself(width: int):
+    profile = DeviceProfile.model_validate({"protocol": "au", "au": {"specimen_width": width}})
+    message = read_message(old_result("014  78.8  097 135.8"), profile)
+    assert message.flags == ("specimen_width_changed",)
+    assert message.specimens[0].specimen_id == "261123000017"
+    assert [row.value for row in message.specimens[0].observations] == ["78.8", "135.8"]
+
+
+def test_a_machine_that_sends_nothing_before_its_results():
+    at_once = f"D 000305 0081{'261123000017':>26}014  78.8  097 135.8".encode()
+    assert [row.value for row in read_message(at_once, OLD).specimens[0].observations] == ["78.8", "135.8"]
     with pytest.raises(MessageError):
-        read_message(
-            old_result("014  78.8  "), DeviceProfile.model_validate({"protocol": "au", "au": {"specimen_width": 20}})
-        )
+        read_message(at_once, DeviceProfile.model_validate({"protocol": "au", "au": {"specimen_width": 20}}))
+
+
+@pytest.mark.parametrize("patient", [f"0{'':25}", "M00000ASHA RAO            ", f"F00042{'':20}"])
+@pytest.mark.parametrize("run_at", ["", RUN_AT, f" {RUN_AT}"])
+def test_what_stands_before_the_results_is_found(patient: str, run_at: str):
+    message = read_message(old_result(f"{patient}{run_at}014  78.8  097 135.8"), OLD)
+    assert [row.code for row in message.specimens[0].observations] == ["014", "097"]
+    assert bool(message.sent_at) is bool(run_at)
+
+
+def test_results_are_not_taken_for_a_name():
+    with pytest.raises(MessageError):
+        read_message(old_result("M00042014  78.8  097 135.8  098 4.186  "), OLD)
 
 
 @given(st.binary(max_size=300) | st.builds(lambda tail: b"D 000305 0081" + tail, st.binary(max_size=200)))
