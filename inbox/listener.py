@@ -67,11 +67,13 @@ class Door:
         Args:
             protocol: Spoken on the connection.
             peer: `ip:port` of the other end.
-            local_port: The port it came to: a device that has it for itself is known by it, others by their address.
+            local_port: The port it came to, 0 for a shared one: a device that has it for itself is known by it, others
+                by their address.
         """
         rows = [row for row in self.analyzers if row.protocol == protocol]
         found = [row for row in rows if local_port and _own_port(row) == local_port]
-        if not found and (local_port in self.shared_ports or not self.shared_ports):
+        is_shared = not local_port or not self.shared_ports or local_port in self.shared_ports
+        if not found and is_shared:
             address = peer.rsplit(":", 1)[0]
             found = [row for row in rows if row.transport.get("kind", SHARED) == SHARED and address in row.peers]
         return found[0] if len(found) == 1 else None

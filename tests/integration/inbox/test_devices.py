@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ from domain.device_profile import AuLayout
 from domain.observations import ReceivedMessage
 from inbox.board import Board
 from inbox.devices import Devices, Wanted, conflicts, wanted_line
-from inbox.listener import Door, keep_fitting, listeners
+from inbox.listener import Door, keep_fitting, listeners, serve
+from settings import Settings
 from store.device_links import STALE_AFTER, LinkState, write_links
 from store.session import Database, open_database
 from store.tables.devices import DeviceLink
@@ -187,7 +189,10 @@ async def test_a_device_on_its_own_port_is_not_the_one_at_its_address(site: Lab)
     site.door.shared_ports = {6662}
     assert site.door.analyzer_at("astm", "192.0.2.1:9", port).code == "O-1"
     assert site.door.analyzer_at("astm", "192.0.2.1:9", 6662).code == "O-2"
+    assert site.door.analyzer_at("astm", "192.0.2.1:9").code == "O-2"
     assert site.door.analyzer_at("astm", "192.0.2.1:9", 7) is None
+    await site.edit("O-2", profile={"specimen_fields": ["O.4.1"]})
+    assert site.door.profile_for("astm")("192.0.2.1:9").specimen_fields == ("O.4.1",)
 
 
 async def test_a_message_belongs_to_the_line_it_came_on(site: Lab):
@@ -388,3 +393,36 @@ async def test_a_crash_of_one_line_is_shown_and_ends_nobody(site: Lab, caplog: p
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def test_the_program_serves_shared_and_own_lines_until_it_is_told_to_stop(database: Database, lab: SeededLab):
+    shared, own_port, loop = free_port(), free_port(), asyncio.get_running_loop()
+    settings = Settings(
+        _env_file=None,
+        instruments={"astm_port": shared, "hl7_port": free_port(), "reload_s": 0.05},
+        telemetry={"listener_metrics_port": 0},
+    )
+    serving = asyncio.ensure_future(serve(settings, database))
+    site = Lab(database, Door(database), Devices(ChannelSetup(Door(database).store)))
+    try:
+        async with Caller(shared) as stays:
+            async with database.transaction() as session:
+                branch = (await session.exec(select(Branch))).first()
+                row = Analyzer(
+                    branch_id=branch.id, code="P-1", name="P-1", model="test", protocol="astm", transport=own(own_port)
+                )
+                session.add(row)
+            async with Caller(own_port) as device:
+                assert await device.send("261123001001")
+            assert await stays.send("261123001002")
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(serving, 10)
+            assert await stays.is_closed()
+        stored = await site.stored()
+        assert stored["P-1"] == [MESSAGE % b"261123001001"]
+    finally:
+        serving.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        async with database.transaction() as session:
+            (await session.get_one(Analyzer, row.id)).is_active = False

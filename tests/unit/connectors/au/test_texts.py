@@ -1,8 +1,11 @@
 """Identity, groups and answers of AU "Online" texts."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.au.texts import answer, check_byte, framed, groups, identity_of, result_text, rules
+from connectors.blocks import Arrived, BlockLink, Broken
 from domain.device_orders import DeviceWork
 from domain.device_profile import AuLayout
 from domain.errors import FrameError, MessageError
@@ -112,3 +115,25 @@ def test_the_check_byte_is_the_exclusive_or_through_the_mark():
     assert caught.value.code == "AU_CHECK_BYTE"
     with pytest.raises(FrameError):
         rules(LAYOUT).open(b"D", 0x03, b"")
+
+
+MESSAGES = ["DB", "D 000305 0081  2600305    E014  78.8", "R 000301N0095  2600133", "DE"]
+
+
+@pytest.mark.parametrize("has_check_byte", [False, True])
+@given(places=st.lists(st.integers(0, 120), max_size=15), noise=st.binary(max_size=20))
+def test_two_machines_whose_bytes_are_cut_anywhere(has_check_byte: bool, places: list[int], noise: bytes):
+    layout = AuLayout(has_check_byte=has_check_byte)
+    stream = noise.replace(b"\x02", b"") + b"".join(framed(text, layout) for text in MESSAGES)
+    ends = sorted({min(place, len(stream)) for place in places} | {len(stream)})
+    link = BlockLink(rules(layout), max_message_bytes=1000)
+    found = []
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        events = link.feed(stream[start:end])
+        while events:
+            event = events.pop(0)
+            assert not isinstance(event, Broken)
+            if isinstance(event, Arrived):
+                found.append(event.message.decode())
+                events += link.settle(is_durable=True)
+    assert found == MESSAGES

@@ -1,7 +1,10 @@
 """Blocks of the Dimension protocol."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from connectors.blocks import Arrived, BlockLink, Broken
 from connectors.dimension.texts import (
     checksum,
     fields_of,
@@ -65,3 +68,22 @@ def test_work_that_cannot_be_sent(codes: tuple[str, ...]):
 
 def test_a_block_is_framed():
     assert framed("P", "1") == b"\x02P\x1c1\x1c" + checksum(b"P\x1c1\x1c") + b"\x03"
+
+
+@pytest.mark.parametrize("check", [False, True])
+@given(places=st.lists(st.integers(0, 80), max_size=15), noise=st.binary(max_size=20))
+def test_two_machines_whose_bytes_are_cut_anywhere(check: bool, places: list[int], noise: bytes):
+    messages = [framed("P", "1"), framed("R", "0", "", "26", "x" * 20), framed("M", "A"), framed("P", "1")]
+    stream = noise.replace(b"\x02", b"") + b"\x06".join(messages)
+    ends = sorted({min(place, len(stream)) for place in places} | {len(stream)})
+    link = BlockLink(rules(check=check), max_message_bytes=1000)
+    found = []
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        events = link.feed(stream[start:end])
+        while events:
+            event = events.pop(0)
+            assert not isinstance(event, Broken)
+            if isinstance(event, Arrived):
+                found.append(event.message)
+                events += link.settle(is_durable=True)
+    assert found == [message[1:-3] for message in messages]
