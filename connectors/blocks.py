@@ -31,8 +31,8 @@ ACK: Final = b"\x06"
 NAK: Final = b"\x15"
 ETB: Final = 0x17
 
-BLOCK_SECONDS = 15.0
-"""Silence inside a block after which it is given up; none of the protocols names a time, ASTM's is taken."""
+BLOCK_SECONDS = 60.0
+"""Most time from the beginning of a block to its end, and to the next block; none of the protocols names one."""
 ANSWER_SECONDS = 5.0
 """Longest wait for the device's ACK of what we sent."""
 MAX_TRIES = 3
@@ -132,9 +132,10 @@ class BlockLink:
         repeats: Blocks in a row that the device sent again although they were acknowledged.
     """
 
-    def __init__(self, rules: BlockRules, *, max_message_bytes: int) -> None:
+    def __init__(self, rules: BlockRules, *, max_message_bytes: int, block_seconds: float = BLOCK_SECONDS) -> None:
         self._rules = rules
         self._limit = max_message_bytes
+        self._block_seconds = block_seconds
         self._phase = _Phase.IDLE
         self._buffer = bytearray()
         self._text = bytearray()
@@ -229,7 +230,7 @@ class BlockLink:
     def _on_idle_byte(self, byte: int) -> list[Event]:
         if byte == STX:
             self._phase = _Phase.TEXT
-            self._start_timer(BLOCK_SECONDS)
+            self._start_timer(self._block_seconds)
             return self._drop_wait()
         if self._sent is not None and byte == ACK[0]:
             self._timer = None
@@ -259,7 +260,7 @@ class BlockLink:
         if mark == STX:
             events = self._hand_out_bad("the device began again before the block ended", _Due.NOTHING)
             self._phase = _Phase.TEXT
-            self._start_timer(BLOCK_SECONDS)
+            self._start_timer(self._block_seconds)
             return events
         self._mark = mark
         self._phase = _Phase.TRAILER
@@ -280,7 +281,7 @@ class BlockLink:
         if self._mark == ETB:
             self._held.append(text)
             self._last_block = block
-            self._start_timer(BLOCK_SECONDS)
+            self._start_timer(self._block_seconds)
             return [Reply(ACK)]
         self._open = text
         self._due = _Due.COMPLETE
@@ -294,7 +295,7 @@ class BlockLink:
     def _on_repeat(self, block: tuple[bytes, int]) -> list[Event]:
         self.repeats += 1
         if block[1] == ETB or self._last_message is None:
-            self._start_timer(BLOCK_SECONDS)
+            self._start_timer(self._block_seconds)
             return [Reply(ACK)]
         self._due = _Due.REPEAT
         return [Arrived(self._last_message, is_repeat=True)]
@@ -303,7 +304,7 @@ class BlockLink:
         if not is_durable:
             # the device sends its last block again: those before it stay
             if self._held:
-                self._start_timer(BLOCK_SECONDS)
+                self._start_timer(self._block_seconds)
             return Reply(NAK)
         self._last_message = bytes([ETB]).join([*self._held, self._open])
         self._last_block = (self._open, ETX)
@@ -332,7 +333,7 @@ class BlockLink:
             self._held.clear()
         self._reset_block()
         if keep_held and self._held:
-            self._start_timer(BLOCK_SECONDS)
+            self._start_timer(self._block_seconds)
         if not raw:
             return []
         self._due = due

@@ -23,7 +23,9 @@ _NO_SAMPLE = "SE"
 
 async def converse(line: Line, profile: DeviceProfile, limits: ListenerLimits) -> None:
     """Receive results and answer requests until the peer closes the connection."""
-    link = BlockLink(rules(profile.au), max_message_bytes=limits.max_message_bytes)
+    link = BlockLink(
+        rules(profile.au), max_message_bytes=limits.max_message_bytes, block_seconds=limits.message_seconds
+    )
     await play(line, link, _Host(line, profile))
 
 

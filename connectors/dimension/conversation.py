@@ -28,7 +28,11 @@ async def converse(line: Line, profile: DeviceProfile, limits: ListenerLimits) -
     Raises:
         ConnectionError: The peer is gone.
     """
-    link = BlockLink(rules(check=profile.checksum == "required"), max_message_bytes=limits.max_message_bytes)
+    link = BlockLink(
+        rules(check=profile.checksum == "required"),
+        max_message_bytes=limits.max_message_bytes,
+        block_seconds=limits.message_seconds,
+    )
     host = _Host(line, profile)
     lost: ConnectionError | None = None
     try:

@@ -33,9 +33,9 @@ SITES = {
 
 
 @asynccontextmanager
-async def site(shelf, profile, *, desk=None, faults=None):
+async def site(shelf, profile, *, desk=None, faults=None, seconds=5.0):
     device = Device(code="AU-1", profile=profile, new_desk=lambda: desk)
-    setup = ChannelSetup(store=shelf, limits=ListenerLimits(message_seconds=5))
+    setup = ChannelSetup(store=shelf, limits=ListenerLimits(message_seconds=seconds))
     port = DevicePort(device, setup, OwnListener.model_construct(kind="tcp_server", port=0, tls=False))
     async with port, AuSimulator("127.0.0.1", port.port, profile.au, faults) as machine:
         yield port, machine
@@ -154,3 +154,18 @@ async def test_a_wrong_check_byte_is_kept_as_evidence():
         await writer.wait_closed()
     assert shelf.broken == ["wrong check byte"]
     assert len(shelf.messages) == 1
+
+
+async def test_a_block_that_is_never_finished_is_given_up_and_the_line_goes_on():
+    shelf, profile = Shelf(), SITES["wide"]
+    async with site(shelf, profile, seconds=0.1) as (port, machine):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port.port)
+        writer.write(b"\x02D 0003")
+        (torn,) = await shelf.wait(1)
+        assert (torn.raw, torn.framing_error) == (b"D 0003", "not completed in time")
+        await asyncio.sleep(0.2)
+        writer.write(framed(machine.result(TUBE, {"014": "78.8"}), profile.au))
+        async with asyncio.timeout(5):
+            assert await reader.readexactly(1) == b"\x06"
+        writer.close()
+        await writer.wait_closed()
