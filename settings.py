@@ -145,13 +145,21 @@ class ApiSettings(_Section):
 
 
 class InstrumentSettings(_Section):
-    """The TCP listener for analyzers.
+    """The lines to analyzers.
 
     Attributes:
+        host: Address that the shared ports and the devices' own ports are bound to.
         max_message_bytes: Longest message; a longer one is refused with the protocol's own error.
         max_connections: In all.
         max_connections_per_address: From one IP address.
         message_timeout_s: Time from the first byte of a message to its last.
+        reload_s: How often the list of analyzers is read again; their lines are started and stopped to fit.
+        folder_roots: Folders under which watched folders may be; comma-separated in the environment.
+        serial_roots: Folders under which serial ports may be; comma-separated in the environment.
+        tls_certificate: PEM file with our certificate and its chain, for encrypted lines.
+        tls_key: PEM file with its key.
+        tls_client_ca: Devices that connect by TLS must show a certificate of this CA; empty asks for none.
+        tls_server_ca: Devices that we connect to by TLS must show a certificate of this CA; empty is the system's list.
     """
 
     host: str = "127.0.0.1"
@@ -161,6 +169,30 @@ class InstrumentSettings(_Section):
     max_connections: Annotated[int, Field(ge=1, le=4096)] = 128
     max_connections_per_address: Annotated[int, Field(ge=1, le=4096)] = 8
     message_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    reload_s: Annotated[float, Field(ge=0.05, le=300)] = 5.0
+    folder_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    serial_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("/dev"),)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    tls_server_ca: Path | None = None
+
+    @field_validator("folder_roots", "serial_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("folder_roots", "serial_roots")
+    @classmethod
+    def _absolute(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        if not all(root.is_absolute() for root in roots):
+            raise ValueError("every folder must be an absolute path")
+        return roots
+
+    @field_validator("tls_certificate", "tls_key", "tls_client_ca", "tls_server_ca", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return value or None
 
 
 class TelemetrySettings(_Section):

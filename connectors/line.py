@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from domain.clock import utc_now
 from domain.device_orders import WorkDesk
@@ -56,6 +57,7 @@ class ConnectionState:
         acknowledged: Positive answers to messages.
         refused: Negative answers, to messages or parts of them.
         broken: Pieces of bytes that were no message.
+        repeated: Messages that came again although we had acknowledged them.
     """
 
     peer: str
@@ -66,6 +68,27 @@ class ConnectionState:
     acknowledged: int = 0
     refused: int = 0
     broken: int = 0
+    repeated: int = 0
+
+
+class Source(Protocol):
+    """Where the bytes of a device come from; asyncio's `StreamReader` is one."""
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """Return up to `n` bytes, b"" at the end."""
+        ...
+
+
+class Sink(Protocol):
+    """Where bytes to a device go; asyncio's `StreamWriter` is one."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take bytes to be sent."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the device has read enough of them."""
+        ...
 
 
 class Line:
@@ -73,8 +96,8 @@ class Line:
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        reader: Source,
+        writer: Sink,
         *,
         protocol: str,
         state: ConnectionState,
@@ -82,6 +105,7 @@ class Line:
         store_seconds: float,
         write_seconds: float,
         transport: str = "tcp",
+        device: str = "",
         desk: WorkDesk | None = None,
     ) -> None:
         """Take over a connection.
@@ -95,6 +119,7 @@ class Line:
             store_seconds: Most time the store may take.
             write_seconds: Most time the device may take to read.
             transport: `tcp`, `serial` or `folder`, for the stored message.
+            device: Code of the device whose own line this is, for the stored message.
             desk: Where work for the device comes from.
         """
         self._reader = reader
@@ -104,6 +129,7 @@ class Line:
         self._store_seconds = store_seconds
         self._write_seconds = write_seconds
         self._transport = transport
+        self._device = device
         self.state = state
         self.desk = desk
 
@@ -139,6 +165,7 @@ class Line:
             raw=raw,
             received_at=utc_now(),
             framing_error=framing_error,
+            device=self._device,
         )
         try:
             async with asyncio.timeout(self._store_seconds):

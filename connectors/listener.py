@@ -15,7 +15,7 @@ import ssl
 from abc import ABC, abstractmethod
 from collections import Counter
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Self
 
 from connectors.line import ConnectionState, DeskFor, Line, ListenerLimits, ProfileFor, Store
 from domain.clock import utc_now
@@ -24,6 +24,7 @@ from domain.device_profile import DeviceProfile
 _log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 1.0
+_HANDSHAKE_SECONDS = 15.0
 _KEEPALIVE_IDLE_SECONDS = 60
 _KEEPALIVE_INTERVAL_SECONDS = 20
 _KEEPALIVE_PROBES = 3
@@ -36,9 +37,11 @@ class Listener(ABC):
         totals: `accepted`, `refused` and `failed` connections since the start.
     """
 
-    protocol: ClassVar[str]
-    answer_seconds: ClassVar[float] = float("inf")
+    protocol: str
+    answer_seconds: float = float("inf")
     """Longest wait for the store after which an answer would still be understood by the device."""
+    device: str = ""
+    """Code of the only device that connects here, if there is one."""
 
     def __init__(
         self,
@@ -101,7 +104,10 @@ class Listener(ABC):
         Raises:
             OSError: The address cannot be bound.
         """
-        self._server = await asyncio.start_server(self._accept, self._host, self._port, ssl=self._tls)
+        handshake = None if self._tls is None else _HANDSHAKE_SECONDS
+        self._server = await asyncio.start_server(
+            self._accept, self._host, self._port, ssl=self._tls, ssl_handshake_timeout=handshake
+        )
 
     async def stop(self) -> None:
         """Stop accepting, end every conversation and wait until all have ended."""
@@ -128,17 +134,18 @@ class Listener(ABC):
         task = asyncio.current_task()
         address = writer.get_extra_info("peername") or ("unknown", 0)
         source, peer = str(address[0]), f"{address[0]}:{address[1]}"
-        if task is None or not self._has_room(source):
+        refusal = self.refusal(source)
+        if task is None or refusal:
             self.totals["refused"] += 1
-            _log.warning("refused a connection from %s: too many are open", source)
-            await _close(writer)
+            _log.warning("refused a connection from %s: %s", source, refusal)
+            await close(writer)
             return
         state = ConnectionState(peer=peer, local_port=self.port, since=utc_now())
         self._open[task] = state
         self._sources[source] += 1
         self.totals["accepted"] += 1
         try:
-            _keep_alive(writer)
+            keep_alive(writer)
             await self.converse(self._line(reader, writer, state), self.profile_for(peer))
         except (ConnectionError, asyncio.CancelledError):
             _log.info("connection with %s ended", peer)
@@ -148,7 +155,7 @@ class Listener(ABC):
         finally:
             self._open.pop(task, None)
             self._sources[source] -= 1
-            await _close(writer)
+            await close(writer)
 
     def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, state: ConnectionState) -> Line:
         return Line(
@@ -159,17 +166,21 @@ class Listener(ABC):
             store=self._store,
             store_seconds=min(self.limits.store_seconds, self.answer_seconds),
             write_seconds=self.limits.write_seconds,
+            device=self.device,
             desk=self.desk_for(state.peer),
         )
 
-    def _has_room(self, source: str) -> bool:
-        return (
+    def refusal(self, source: str) -> str:
+        """Return why a connection from an address is not taken, or ""."""
+        has_room = (
             len(self._open) < self.limits.max_connections
             and self._sources[source] < self.limits.max_connections_per_source
         )
+        return "" if has_room else "too many are open"
 
 
-def _keep_alive(writer: asyncio.StreamWriter) -> None:
+def keep_alive(writer: asyncio.StreamWriter) -> None:
+    """Let TCP find out within two minutes that a silent peer is gone."""
     connection = writer.get_extra_info("socket")
     if connection is None:
         return
@@ -183,7 +194,7 @@ def _keep_alive(writer: asyncio.StreamWriter) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
+async def close(writer: asyncio.StreamWriter) -> None:
     """Close a connection; what the peer does not take within a second is thrown away."""
     writer.close()
     try:

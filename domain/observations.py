@@ -111,14 +111,15 @@ class ReceivedMessage:
     """The bytes of one message as they came off the wire, before anybody tried to understand them.
 
     Attributes:
-        protocol: `astm` or `hl7`.
-        transport: `tcp` or `http`.
-        peer: `ip:port` of the sender.
-        local_port: The port it arrived on.
+        protocol: `astm`, `hl7`, `au` or `dimension`.
+        transport: `tcp`, `serial`, `folder` or `http`.
+        peer: `ip:port` of the sender; of a serial line its port, of a folder its path.
+        local_port: The port it arrived on; 0 where we connected, or where there is none.
         raw: ASTM: the text of the accepted frames (records ended by CR), or the frame itself where it is broken.
             HL7: the bytes between the MLLP marks. May hold patient data, so it is not part of the repr.
         received_at: Aware UTC.
         framing_error: Why the bytes are not a well-formed message, or "".
+        device: Code of the device whose own line they came on, or "" where it is known by its address only.
     """
 
     protocol: str
@@ -128,6 +129,7 @@ class ReceivedMessage:
     raw: bytes = field(repr=False)
     received_at: datetime
     framing_error: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True)

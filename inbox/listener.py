@@ -8,20 +8,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, select
 
 from connectors.astm.server import AstmServer
 from connectors.hl7.server import Hl7Server
-from connectors.line import ListenerLimits
+from connectors.line import DeskFor, ListenerLimits, Store
 from connectors.listener import Listener
+from connectors.transports.channel import ChannelSetup
+from connectors.transports.tls import TlsFiles
+from domain.device_orders import WorkDesk
 from domain.device_profile import DeviceProfile
 from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
+from inbox.board import Board
+from inbox.devices import Devices, NewDesk, no_desk
 from inbox.glance import is_surely_readable
 from inbox.instruments import read
 from inbox.intake import Intake
@@ -31,12 +36,15 @@ from store.tables.results import Analyzer
 from telemetry import metrics
 
 if TYPE_CHECKING:
-    from settings import Settings
+    from settings import InstrumentSettings, Settings
 
 logger = logging.getLogger(__name__)
 
-RELOAD_SECONDS = 5.0
-"""How often the list of analyzers is read again: a new device needs no restart."""
+SHARED = "listener"
+"""Kind of the transport of devices that are known by their address."""
+
+_STANDARD: dict[str, Any] = {}
+"""The profile of a device that is not registered."""
 
 
 @dataclass
@@ -45,11 +53,14 @@ class Door:
 
     Attributes:
         analyzers: Registered devices, read again every few seconds.
+        shared_ports: Ports on which devices are known by their address; none given means every port.
     """
 
     database: Database
     analyzers: Sequence[Analyzer] = field(default_factory=tuple)
+    shared_ports: Collection[int] = ()
     intake: Intake = field(init=False)
+    _profiles: dict[tuple[str, str], tuple[dict[str, Any], DeviceProfile]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the intake over the same database."""
@@ -65,32 +76,49 @@ class Door:
             rows = await session.exec(select(Analyzer).where(Analyzer.is_active).order_by(col(Analyzer.code)))
             self.analyzers = rows.all()
 
-    async def keep_reloading(self) -> None:
-        """Read the devices again and again; while the database is away the last list counts."""
-        while True:
-            await asyncio.sleep(RELOAD_SECONDS)
-            try:
-                await self.reload()
-            except StoreUnavailableError:
-                logger.warning("the database is away, analyzers are told to send again")
+    def analyzer_at(self, protocol: str, peer: str, local_port: int = 0) -> Analyzer | None:
+        """Return the device registered for what a connection shows, if exactly one is.
 
-    def analyzer_at(self, protocol: str, peer: str) -> Analyzer | None:
-        """Return the device registered for the peer's address, if exactly one is."""
-        address = peer.rsplit(":", 1)[0]
-        found = [row for row in self.analyzers if row.protocol == protocol and address in row.peers]
+        Args:
+            protocol: Spoken on the connection.
+            peer: `ip:port` of the other end.
+            local_port: The port it came to, 0 for a shared one: a device that has it for itself is known by it, others
+                by their address.
+        """
+        rows = [row for row in self.analyzers if row.protocol == protocol]
+        found = [row for row in rows if local_port and _own_port(row) == local_port]
+        is_shared = not local_port or not self.shared_ports or local_port in self.shared_ports
+        if not found and is_shared:
+            address = peer.rsplit(":", 1)[0]
+            found = [row for row in rows if row.transport.get("kind", SHARED) == SHARED and address in row.peers]
         return found[0] if len(found) == 1 else None
+
+    def analyzer_of(self, message: ReceivedMessage) -> Analyzer | None:
+        """Return the device that sent a message: the one whose line it came on, else the one at its address."""
+        if message.device:
+            return next((row for row in self.analyzers if row.code == message.device), None)
+        return self.analyzer_at(message.protocol, message.peer, message.local_port)
 
     def profile_for(self, protocol: str) -> Callable[[str], DeviceProfile]:
         """Return the function that gives a listener the profile of a peer."""
 
         def profile(peer: str) -> DeviceProfile:
-            return _profile(protocol, self.analyzer_at(protocol, peer))
+            return self._profile_of(protocol, self.analyzer_at(protocol, peer))
 
         return profile
 
+    def _profile_of(self, protocol: str, analyzer: Analyzer | None) -> DeviceProfile:
+        """Return a device's profile; it is read from its row once, however many messages come."""
+        code, given = (analyzer.code, analyzer.profile) if analyzer else ("", _STANDARD)
+        kept = self._profiles.get((protocol, code))
+        if kept is None or kept[0] is not given:
+            kept = (given, DeviceProfile.model_validate({"protocol": protocol, **given}))
+            self._profiles[protocol, code] = kept
+        return kept[1]
+
     async def store(self, message: ReceivedMessage) -> StoreOutcome:
         """Commit the bytes, then say whether they can be read. Only what is committed is accepted."""
-        analyzer = self.analyzer_at(message.protocol, message.peer)
+        analyzer = self.analyzer_of(message)
         await self.intake.keep(
             RawMessage(
                 raw=message.raw,
@@ -102,15 +130,16 @@ class Door:
                 framing_error=message.framing_error,
             )
         )
-        metrics.instrument_message(message.protocol, "stored")
-        profile = _profile(message.protocol, analyzer)
+        metrics.instrument_message(message.protocol, "stored", analyzer.code if analyzer else "")
+        profile = self._profile_of(message.protocol, analyzer)
         if not message.framing_error and is_surely_readable(message.raw, profile):
             return StoreOutcome(accepted=True)
         return await asyncio.to_thread(_readable, message, profile)
 
 
-def _profile(protocol: str, analyzer: Analyzer | None) -> DeviceProfile:
-    return DeviceProfile.model_validate({"protocol": protocol, **(analyzer.profile if analyzer else {})})
+def _own_port(row: Analyzer) -> int | None:
+    port = row.transport.get("port")
+    return port if row.transport.get("kind") == "tcp_server" and isinstance(port, int) else None
 
 
 def _readable(message: ReceivedMessage, profile: DeviceProfile) -> StoreOutcome:
@@ -126,33 +155,53 @@ def _readable(message: ReceivedMessage, profile: DeviceProfile) -> StoreOutcome:
     return StoreOutcome(accepted=True)
 
 
-def listeners(door: Door, host: str, ports: Mapping[str, int], limits: ListenerLimits) -> list[Listener]:
-    """Return one listener per protocol, not yet started; `ports` may name 0 for a free one."""
+def listeners(
+    door: Door, host: str, ports: Mapping[str, int], limits: ListenerLimits, new_desk: NewDesk = no_desk
+) -> list[Listener]:
+    """Return one shared listener per protocol, not yet started; `ports` may name 0 for a free one."""
     kinds: dict[str, type[Listener]] = {"astm": AstmServer, "hl7": Hl7Server}
+
+    def desks(protocol: str) -> DeskFor:
+        def desk(peer: str) -> WorkDesk | None:
+            row = door.analyzer_at(protocol, peer)
+            return new_desk(row) if row is not None else None
+
+        return desk
+
     return [
-        kinds[protocol](host, port, door.store, limits=limits, profile_for=door.profile_for(protocol))
+        kinds[protocol](
+            host, port, door.store, limits=limits, profile_for=door.profile_for(protocol), desk_for=desks(protocol)
+        )
         for protocol, port in ports.items()
     ]
 
 
-async def _count_connections(running: Sequence[Listener]) -> None:
-    known = dict.fromkeys((listener.protocol for listener in running), 0)
+async def keep_fitting(door: Door, devices: Devices, seconds: float) -> None:
+    """Read the list of devices again and again and fit the lines to it; while the database is away the last counts."""
     while True:
-        for listener in running:
-            now = len(listener.connections())
-            metrics.instrument_connected(listener.protocol, now - known[listener.protocol])
-            known[listener.protocol] = now
-        await asyncio.sleep(1)
+        try:
+            await door.reload()
+        except StoreUnavailableError:
+            # devices are refused politely instead of not at all; who sent what is settled again when it is read
+            logger.warning("the database is away, analyzers are told to send again")
+        await devices.fit(door.analyzers)
+        await asyncio.sleep(seconds)
 
 
-async def serve(settings: Settings, database: Database) -> None:
+def _setup(own: InstrumentSettings, store: Store, limits: ListenerLimits) -> ChannelSetup:
+    return ChannelSetup(
+        store=store,
+        limits=limits,
+        host=own.host,
+        tls=TlsFiles(own.tls_certificate, own.tls_key, own.tls_client_ca, own.tls_server_ca),
+        folder_roots=own.folder_roots,
+        serial_roots=own.serial_roots,
+    )
+
+
+async def serve(settings: Settings, database: Database, new_desk: NewDesk = no_desk) -> None:
     """Listen until SIGTERM or SIGINT; conversations under way are ended, nothing unacknowledged is lost."""
     door = Door(database)
-    try:
-        await door.reload()
-    except StoreUnavailableError:
-        # devices are refused politely instead of not at all; who sent what is settled again when it is read
-        logger.warning("the database is away, analyzers are told to send again")
     own = settings.instruments
     limits = ListenerLimits(
         max_message_bytes=own.max_message_bytes,
@@ -164,14 +213,25 @@ async def serve(settings: Settings, database: Database) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits)
+    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits, new_desk)
+    try:
+        await door.reload()
+    except StoreUnavailableError:
+        logger.warning("the database is away, analyzers are told to send again")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(door.close)
         for listener in running:
             await stack.enter_async_context(listener)
             logger.info("listening for %s", listener.protocol, extra={"port": listener.port})
+        door.shared_ports = {listener.port for listener in running}
+        taken = door.shared_ports | {settings.telemetry.listener_metrics_port}
+        devices = Devices(_setup(own, door.store, limits), taken_ports=taken, new_desk=new_desk)
+        await stack.enter_async_context(devices)
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(door.keep_reloading()), tasks.create_task(_count_connections(running))]
+            helpers = [
+                tasks.create_task(keep_fitting(door, devices, own.reload_s)),
+                tasks.create_task(Board(door, running, devices).run()),
+            ]
             await stop.wait()
             for helper in helpers:
                 helper.cancel()

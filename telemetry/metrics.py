@@ -6,7 +6,7 @@ Labels are codes from fixed vocabularies, never an order number or anything of a
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -30,10 +30,16 @@ _partner_seconds = Histogram(
     "labsetu_partner_call_seconds", "Duration of calls to partners", ["connector", "operation"], registry=registry,
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )  # fmt: skip
-_connections = Gauge("labsetu_instrument_connections", "Open connections of analyzers", ["protocol"], registry=registry)
-_messages = Counter(
-    "labsetu_instrument_messages", "Messages from analyzers", ["protocol", "outcome"], registry=registry
+_connections = Gauge(
+    "labsetu_instrument_connections", "Open connections of analyzers", ["protocol", "device"], registry=registry
 )
+_messages = Counter(
+    "labsetu_instrument_messages", "Messages from analyzers", ["protocol", "outcome", "device"], registry=registry
+)
+_lines_in_trouble = Gauge(
+    "labsetu_instrument_line_trouble", "1 where a device's line should be there and is not", ["device"],
+    registry=registry,
+)  # fmt: skip
 _inbox_lag = Gauge(
     "labsetu_inbox_lag_seconds", "Age of the oldest inbound message that waits, by source", ["source"],
     registry=registry,
@@ -55,14 +61,25 @@ def partner_called(connector: str, operation: str, outcome: str, seconds: float)
     _partner_seconds.labels(connector, operation).observe(seconds)
 
 
-def instrument_connected(protocol: str, change: int) -> None:
-    """Count an analyzer in (+1) or out (-1); `protocol` is `hl7` or `astm`."""
-    _connections.labels(protocol).inc(change)
+def instrument_connected(protocol: str, change: int, device: str = "") -> None:
+    """Count analyzers in (+1) or out (-1).
+
+    Args:
+        protocol: `hl7`, `astm`, `au` or `dimension`.
+        change: Difference.
+        device: Code of the registered device, "" for one that is not known.
+    """
+    _connections.labels(protocol, device).inc(change)
 
 
-def instrument_message(protocol: str, outcome: str) -> None:
-    """Count a message; `outcome` is `stored`, `duplicate` or `refused`."""
-    _messages.labels(protocol, outcome).inc()
+def instrument_message(protocol: str, outcome: str, device: str = "") -> None:
+    """Count a message; `outcome` is `stored`, `duplicate` or `refused`, `device` its code or "" for an unknown one."""
+    _messages.labels(protocol, outcome, device).inc()
+
+
+def lines_in_trouble(devices: Iterable[str]) -> None:
+    """Replace the devices whose line should be there and is not."""
+    _replace(_lines_in_trouble, dict.fromkeys(devices, 1))
 
 
 def inbox_lag(source: str, seconds: float) -> None:

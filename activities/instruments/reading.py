@@ -17,7 +17,7 @@ from activities.instruments.matching import NoTube, barcode_in
 from activities.instruments.pictures import Picture, pictures_in
 from activities.instruments.placing import place_report
 from activities.instruments.source import MAX_REASON_CHARS, Findings, Source
-from connectors.analyzers import driver
+from connectors.conversations import read_message
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
 from domain.enums import ExceptionKind, MessageState
@@ -82,7 +82,8 @@ async def _analyzer_of(session: AsyncSession, row: InstrumentMessage) -> Analyze
         Analyzer.protocol == row.protocol,
         col(Analyzer.peers).op("@>")(sql_cast([row.peer.rsplit(":", 1)[0]], ARRAY(Text))),
     )
-    found = (await session.exec(query)).all()
+    listed = (await session.exec(query)).all()
+    found = [one for one in listed if one.transport.get("kind", "listener") == "listener"]
     if len(found) != 1:
         return None
     row.analyzer_id = found[0].id
@@ -182,7 +183,7 @@ def read(raw: bytes, profile: DeviceProfile) -> Message:
     Raises:
         MessageError: It cannot be understood or exceeds a bound.
     """
-    return cast(Message, _without_nul(driver.read_message(raw, profile)))
+    return cast(Message, _without_nul(read_message(raw, profile)))
 
 
 def _storable(value: str) -> str:

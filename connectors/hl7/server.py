@@ -5,8 +5,6 @@ Source: HL7 Transport Specification: MLLP, release 1, read in specs.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from connectors.hl7.conversation import converse
 from connectors.line import Line
 from connectors.listener import Listener
@@ -16,7 +14,7 @@ from domain.device_profile import DeviceProfile
 class Hl7Server(Listener):
     """Listens for analyzers that speak HL7 v2 over MLLP; port 6661 by default of the project."""
 
-    protocol: ClassVar[str] = "hl7"
+    protocol = "hl7"
 
     async def converse(self, line: Line, profile: DeviceProfile) -> None:
         """Receive until the peer closes the connection."""

@@ -154,7 +154,10 @@ class DeviceQuery(Row, table=True):
 
 
 class DeviceLink(Row, table=True):
-    """One connection to a device as the process that has it last wrote it down; old rows are dead processes'."""
+    """One connection to a device as the process that has it last wrote it down; old rows are dead processes'.
+
+    A line that should be there and is not has a row too, with its `trouble`.
+    """
 
     __tablename__ = "device_links"
     __table_args__ = (UniqueConstraint("process", "peer", "local_port"),)
@@ -173,3 +176,7 @@ class DeviceLink(Row, table=True):
     acknowledged: int = 0
     refused: int = 0
     broken: int = 0
+    repeated: int = 0
+    """Messages that came again although they were acknowledged: the device may not hear us."""
+    trouble: str = ""
+    """Why there is no connection, in words for people."""

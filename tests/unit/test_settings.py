@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from settings import Settings, SettingsError, load_settings, problems, variable
+from settings import InstrumentSettings, Settings, SettingsError, load_settings, problems, variable
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 HEX = "5f1c0a9be27d4e83a6b1907c2d3f4e5a6b7c8d9e0f1a2b3c4d5e6f708192a3b4"
@@ -135,3 +136,13 @@ def test_a_repr_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
     shown = repr(load_settings())
     assert HEX not in shown
     assert KEY not in shown
+
+
+def test_roots_of_lines_are_lists_of_absolute_paths():
+    own = InstrumentSettings(folder_roots="/srv/a, /srv/b", tls_key="")
+    assert own.folder_roots == (Path("/srv/a"), Path("/srv/b"))
+    assert own.serial_roots == (Path("/dev"),)
+    assert own.tls_key is None
+    assert InstrumentSettings(folder_roots="").folder_roots == ()
+    with pytest.raises(ValidationError):
+        InstrumentSettings(folder_roots="relative")

@@ -26,10 +26,19 @@ def test_a_stage_that_emptied_disappears():
 
 
 def test_connections_go_up_and_down():
+    metrics.instrument_connected("unit", 1, "AU-1")
+    metrics.instrument_connected("unit", 1, "AU-1")
+    metrics.instrument_connected("unit", -1, "AU-1")
     metrics.instrument_connected("unit", 1)
-    metrics.instrument_connected("unit", 1)
-    metrics.instrument_connected("unit", -1)
-    assert sample("labsetu_instrument_connections", protocol="unit") == 1
+    assert sample("labsetu_instrument_connections", protocol="unit", device="AU-1") == 1
+    assert sample("labsetu_instrument_connections", protocol="unit", device="") == 1
+
+
+def test_a_line_that_is_back_disappears_from_the_troubled():
+    metrics.lines_in_trouble(["AU-1", "DIM-1"])
+    metrics.lines_in_trouble(["DIM-1"])
+    assert sample("labsetu_instrument_line_trouble", device="DIM-1") == 1
+    assert sample("labsetu_instrument_line_trouble", device="AU-1") is None
 
 
 def test_the_other_numbers_have_their_names():
@@ -41,7 +50,7 @@ def test_the_other_numbers_have_their_names():
     metrics.request_done("GET", "/unit/{id}", 200, 0.01)
     text = metrics.exposition().decode()
     for line in (
-        'labsetu_instrument_messages_total{outcome="stored",protocol="unit"} 1.0',
+        'labsetu_instrument_messages_total{device="",outcome="stored",protocol="unit"} 1.0',
         'labsetu_inbox_lag_seconds{source="unit"} 12.5',
         'labsetu_inbox_waiting{state="queued"} 4.0',
         'labsetu_attention{reason="partner_offline"} 2.0',
