@@ -3,13 +3,13 @@
 Only adds. A factor that was entered before has no target unit and is void until its mapping is confirmed again.
 
 Revision: 0006
-Follows: 0004
+Follows: 0005
 """
 
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
