@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from domain.device_transport import DeviceTransport, OwnListener, SerialPort, SharedListener, WatchedFolder
+from domain.device_transport import DeviceTransport, Outgoing, OwnListener, SerialPort, SharedListener, WatchedFolder
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Clash:
 
 
 def clashes(device: DeviceSetup, others: Iterable[DeviceSetup], shared_ports: Sequence[int] = ()) -> list[Clash]:
-    """Return what keeps `device` from being told apart from the active ones of `others`. An inactive device clashes
-    with nothing.
+    """Return what keeps `device` from being told apart from the active ones of `others`.
+
+    A device that is switched off clashes with nothing.
 
     Args:
         device: As it is to be.
@@ -49,7 +50,8 @@ def clashes(device: DeviceSetup, others: Iterable[DeviceSetup], shared_ports: Se
     if isinstance(device.transport, OwnListener) and device.transport.port in shared_ports:
         found.append(
             Clash(
-                code="ANALYZER_PORT_TAKEN", other="", what=f"port {device.transport.port} is that of the shared listener",
+                code="ANALYZER_PORT_TAKEN", other="",
+                what=f"port {device.transport.port} is that of the shared listener",
                 action="Choose a free port, or the transport `listener`.",
             )
         )  # fmt: skip
@@ -65,22 +67,33 @@ def _between(device: DeviceSetup, other: DeviceSetup) -> list[Clash]:
     if isinstance(mine, SerialPort) and isinstance(theirs, SerialPort) and mine.device == theirs.device:
         found.append(
             Clash(
-                code="ANALYZER_SERIAL_PORT_TAKEN", other=other.code, what=f"{mine.device} is the serial port of {other.code}",
+                code="ANALYZER_SERIAL_PORT_TAKEN", other=other.code,
+                what=f"{mine.device} is the serial port of {other.code}",
                 action="Give each device a port of its own: two on one line destroy each other's messages.",
             )
         )  # fmt: skip
     if isinstance(mine, OwnListener) and isinstance(theirs, OwnListener) and mine.port == theirs.port:
         found.append(
             Clash(
-                code="ANALYZER_PORT_TAKEN", other=other.code, what=f"port {mine.port} is that of {other.code}",
+                code="ANALYZER_PORT_TAKEN", other=other.code,
+                what=f"port {mine.port} is that of {other.code}",
                 action="Choose another port and set it on the device.",
             )
         )  # fmt: skip
     if isinstance(mine, WatchedFolder) and isinstance(theirs, WatchedFolder) and _same_files(mine, theirs):
         found.append(
             Clash(
-                code="ANALYZER_FOLDER_TAKEN", other=other.code, what=f"{other.code} reads the same files of this folder",
+                code="ANALYZER_FOLDER_TAKEN", other=other.code,
+                what=f"{other.code} reads the same files of this folder",
                 action="Give each device a folder or a file pattern of its own.",
+            )
+        )  # fmt: skip
+    if isinstance(mine, Outgoing) and isinstance(theirs, Outgoing) and _same_end(mine, theirs):
+        found.append(
+            Clash(
+                code="ANALYZER_ADDRESS_TAKEN", other=other.code,
+                what=f"{mine.host}:{mine.port} is the address of {other.code}",
+                action="Connect each device at an address or port of its own.",
             )
         )  # fmt: skip
     both_shared = isinstance(mine, SharedListener) and isinstance(theirs, SharedListener)
@@ -90,8 +103,8 @@ def _between(device: DeviceSetup, other: DeviceSetup) -> list[Clash]:
             Clash(
                 code="ANALYZER_ADDRESS_TAKEN", other=other.code,
                 what=f"{common[0]} with protocol {device.protocol} is the address of {other.code}",
-                action="Give the device another address, a port of its own (`tcp_server`), or let its middleware post over"
-                " HTTP: messages from an address that two devices share are filed under neither.",
+                action="Give the device another address, a port of its own (`tcp_server`), or let its middleware"
+                " post over HTTP: messages from an address that two devices share are filed under neither.",
             )
         )  # fmt: skip
     return found
@@ -99,3 +112,7 @@ def _between(device: DeviceSetup, other: DeviceSetup) -> list[Clash]:
 
 def _same_files(mine: WatchedFolder, theirs: WatchedFolder) -> bool:
     return mine.path.rstrip("/") == theirs.path.rstrip("/") and mine.pattern == theirs.pattern
+
+
+def _same_end(mine: Outgoing, theirs: Outgoing) -> bool:
+    return (mine.host.lower(), mine.port) == (theirs.host.lower(), theirs.port)

@@ -29,8 +29,8 @@ create function forget_instrument_messages(before timestamptz, most integer)
 declare
     gone uuid[];
 begin
-    if before > now() - interval '1 day' then
-        raise exception 'messages of the last day are not forgotten' using errcode = 'restrict_violation';
+    if before > now() - interval '12 hours' then
+        raise exception 'young messages are not forgotten' using errcode = 'restrict_violation';
     end if;
     select array_agg(m.id) into gone from (
         select c.id from instrument_messages c
