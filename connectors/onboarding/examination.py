@@ -29,7 +29,7 @@ MAX_CODES: Final = 300
 MAX_VALUES: Final = 5
 _SURE: Final = 0.5
 """A field or model below this is shown, not proposed."""
-_CHARSET: Final = re.compile(rb"MSH[^\r\n]{0,2000}")
+_CHARSET: Final = re.compile(rb"MSH([^A-Za-z0-9\s])[^\r\n]{0,2000}")
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _declared(link: Link) -> str:
     for message in link.messages[:1]:
         header = _CHARSET.search(message)
         if link.protocol == "hl7" and header:
-            fields = header[0].split(header[0][3:4])
+            fields = header[0].split(header[1])
             return fields[17].decode("ascii", errors="replace").strip()[:40] if len(fields) > 17 else ""  # noqa: PLR2004
     return ""
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from api.housekeeping import keeping_house
 from store.session import open_database
 from tests.fixtures.database import AUDIT_KEY, SEAL_KEY
+from tests.fixtures.running_api import CONFIG
 
 SOON = timedelta(milliseconds=20)
 
@@ -22,7 +23,7 @@ async def test_answers_are_forgotten_after_a_week(api):
     await api.execute(
         "update idempotent_requests set created_at = now() - interval '8 days' where key = 'an-old-request'"
     )
-    async with keeping_house(api.database, every=SOON):
+    async with keeping_house(api.database, CONFIG, every=SOON, watch_every=SOON):
         async with asyncio.timeout(10):
             while "an-old-request" in await _keys(api):  # noqa: ASYNC110  nothing tells when it is done
                 await asyncio.sleep(0.02)
@@ -31,6 +32,6 @@ async def test_answers_are_forgotten_after_a_week(api):
 
 async def test_it_goes_on_when_the_database_was_away():
     away = open_database("postgresql+asyncpg://x:x@127.0.0.1:1/x", audit_key=AUDIT_KEY, seal_key=SEAL_KEY)
-    async with keeping_house(away, every=SOON):
+    async with keeping_house(away, CONFIG, every=SOON, watch_every=SOON):
         await asyncio.sleep(0.2)
     await away.close()

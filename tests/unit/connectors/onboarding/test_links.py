@@ -91,7 +91,12 @@ def test_hl7_oddities():
     assert "NO_CONTROL_ID" in problems(link_of((HL7 % 1).replace(b"|1|P|", b"||P|")))
 
 
-@given(st.binary(max_size=300) | st.lists(st.sampled_from([b"\x02", b"\x03", b"\x05", b"1", b"H|", b"\\^&", b"\r", b"MSH|", b"\x0b", b"\x1c", b"R |", b"00"]), max_size=60).map(b"".join))  # fmt: skip
+PARTS = (
+    [b"\x02", b"\x03", b"\x05", b"1", b"H|", b"\\^&", b"\r", b"MSH|", b"\x0b", b"\x1c", b"R |", b"00"]
+)  # fmt: skip
+
+
+@given(st.binary(max_size=300) | st.lists(st.sampled_from(PARTS), max_size=60).map(b"".join))
 @settings(max_examples=250, deadline=None)
 def test_any_bytes_are_judged(raw):
     link = link_of(raw, raw)

@@ -1,9 +1,10 @@
 """The difference between two profiles on one message."""
 
+from datetime import date
+
 from connectors.onboarding.trial import MAX_CHANGES, compare
 from domain.accession import accession_no
 from domain.device_profile import DeviceProfile, FieldRule
-from datetime import date
 
 BARCODE = accession_no(date(2026, 11, 23), 7)
 MESSAGE = (
