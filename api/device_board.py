@@ -64,7 +64,7 @@ def show_metrics(statuses: Sequence[DeviceStatus]) -> None:
                 errors_hour=status.row.errors_hour,
                 repeats_hour=status.row.repeats_hour,
                 open_exceptions=status.row.open_exceptions,
-                query_p95_seconds=(status.row.query_p95_ms or 0) / 1000,
+                query_seconds=(status.row.query_p95_ms or 0) / 1000,
             )
             for status in statuses
             if status.row.is_active

@@ -124,7 +124,7 @@ async def trace_facts(
         (await session.execute(_SAMPLE, {"accession_no": accession_no, "branches": list(branches)})).mappings().first()
     )
     if found is None:
-        raise NotFoundError("there is no sample with this number", code="SAMPLE_UNKNOWN")
+        raise NotFoundError("there is no sample with this number", code="SAMPLE_NOT_FOUND")
     sample = dict(found)
     shows_confidential = sample.pop("branch_id") in clinical
     ids = {"sample_id": sample.pop("id"), "order_id": sample.pop("order_id")}

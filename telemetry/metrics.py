@@ -64,8 +64,8 @@ _devices = {
         "labsetu_device_open_exceptions", "What of an analyzer's messages waits for a person", ["analyzer"],
         registry=registry,
     ),
-    "query_p95_seconds": Gauge(
-        "labsetu_device_query_p95_seconds", "95 of 100 host queries of the last hour were answered within this",
+    "query_seconds": Gauge(
+        "labsetu_device_query_seconds", "95 of 100 host queries of the last hour were answered within this",
         ["analyzer"], registry=registry,
     ),
 }  # fmt: skip
@@ -88,7 +88,7 @@ class DeviceGauges:
     errors_hour: int
     repeats_hour: int
     open_exceptions: int
-    query_p95_seconds: float
+    query_seconds: float
 
 
 def partner_called(connector: str, operation: str, outcome: str, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import json
 import uuid
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +12,7 @@ from api.housekeeping import digest_of, forget_messages
 from connectors.astm.server import AstmServer
 from connectors.hl7.server import Hl7Server
 from connectors.line import ListenerLimits
+from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
 from domain.observations import StoreOutcome
 from store.instrument_messages import ForgottenRow
@@ -64,7 +65,7 @@ async def test_messages_are_found_by_what_is_known_of_them(api):
     assert await found(api, exception="unit_mismatch") == []
     assert await found(api, analyzer="XN-1") == [other, own]
     assert await found(api, analyzer="BS-1") == []
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    yesterday = (utc_now() - timedelta(days=1)).isoformat()
     assert await found(api, since=yesterday) == [own]
     assert await found(api, until=yesterday) == [other]
     assert await found(api, unknown_device="true") == []

@@ -109,4 +109,4 @@ async def test_a_confidential_test_is_named_to_clinical_roles_only(api):
 
 async def test_a_number_that_is_no_sample_of_ours(api):
     answer = await api.staff_as("technician").get("/v1/samples/000000000000/trace")
-    assert (answer.status_code, answer.json()["code"]) == (404, "SAMPLE_UNKNOWN")
+    assert (answer.status_code, answer.json()["code"]) == (404, "SAMPLE_NOT_FOUND")
