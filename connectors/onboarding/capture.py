@@ -18,14 +18,19 @@ from domain.control_names import bytes_of
 MAX_BYTES: Final = 1 << 20
 """More of a capture is not looked at."""
 
+_TIME: Final = r"(?:\[?[\dT:.,/+Z-][\dT:.,/ +Z-]{3,39}\]?\s{0,3}[|;]?\s{0,3})?"
 _MARKED: Final = re.compile(
-    r"(?:\[?[\dT:.,/+Z-][\dT:.,/ +Z-]{3,39}\]?\s{0,3}[|;]?\s{0,3})?"
-    r"\[?(RX|TX|RECV|RECEIVED|SEND|SENT|IN|OUT|<-{1,3}|-{1,3}>|<<|>>)\]?(?:\s{0,3}[:|]\s{0,3}|\s{1,3})",
+    _TIME + r"\[?(RX|TX|RECV|RECEIVED|SEND|SENT|IN|OUT|<-{1,3}|-{1,3}>|<<|>>)\]?(?:\s{0,3}[:|]\s{0,3}|\s{1,3})",
     re.IGNORECASE,
 )
+_SPOKEN: Final = re.compile(_TIME + r"([A-Za-z][\w-]{0,15})\s{0,2}[-=]>\s{0,2}")
+_HOSTS: Final = frozenset({"HOST", "LIS", "LIMS", "PC", "COMPUTER", "SERVER", "MIDDLEWARE"})
 _MARK_CHARS: Final = 100
 """A mark of direction, with the time before it, stands in these."""
 _FROM_DEVICE: Final = frozenset({"RX", "RECV", "RECEIVED", "IN"})
+_INWARD: Final = frozenset({"RX", "TX", "RECV", "RECEIVED", "SEND", "SENT", "IN", "OUT"})
+_BRACKETS: Final = re.compile(r"\[(STX|ETX|EOT|ENQ|ACK|NAK|ETB|CR|LF|VT|FS|SB|EB)\]")
+"""Some tools write control characters in square brackets."""
 _NAMED_END: Final = re.compile(r"<(?:CR|LF|0x0D|0x0A)>", re.IGNORECASE)
 _HEX_PAIRS: Final = re.compile(r"(?:0x)?((?:[0-9A-Fa-f]{2})+)")
 _OFFSET: Final = re.compile(r"[0-9A-Fa-f]{4,16}(?::|h|(?=\s\s))")
@@ -115,7 +120,7 @@ def _form_of(text: str) -> Form:
 
 
 def _mark(line: str) -> re.Match[str] | None:
-    return _MARKED.match(line[:_MARK_CHARS])
+    return _SPOKEN.match(line[:_MARK_CHARS]) or _MARKED.match(line[:_MARK_CHARS])
 
 
 def _unmarked(line: str) -> str:
@@ -152,7 +157,7 @@ def _hex_line(line: str) -> bytes | None:
 
 def _text(text: str) -> bytes:
     """Line ends are those of the text where controls are named in it, else each ends a record."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = _BRACKETS.sub(r"<\1>", text.replace("\r\n", "\n").replace("\r", "\n"))
     if _NAMED_END.search(lines):
         return bytes_of(lines.replace("\n", ""))
     return bytes_of(lines.replace("\n", "\r"))
@@ -164,6 +169,9 @@ def _marked_lines(text: str) -> list[tuple[str, str]] | None:
     matches = [_mark(line) for line in lines]
     if not lines or not matches[0] or sum(match is not None for match in matches) * 2 < len(lines):
         return None
+    marks = {match[1].upper() for match in matches if match}
+    if not marks & (_HOSTS | _INWARD) and not any("-" in mark or "<" in mark or ">" in mark for mark in marks):
+        return None
     found: list[tuple[str, list[str]]] = []
     for line, match in zip(lines, matches, strict=True):
         if match:
@@ -174,7 +182,9 @@ def _marked_lines(text: str) -> list[tuple[str, str]] | None:
 
 
 def _sided(pieces: list[tuple[str, bytes]]) -> tuple[Piece, ...]:
-    """Tell who is the device: RX as the host sees it, unless the other side sends the results."""
+    """Tell who is the device: whoever is not called host; else RX as the host sees it, unless TX sends the results."""
+    if any(mark in _HOSTS for mark, _ in pieces):
+        return tuple(Piece(Side.HOST if mark in _HOSTS else Side.DEVICE, data) for mark, data in pieces)
     is_inward = [mark in _FROM_DEVICE or mark.startswith("<") for mark, _ in pieces]
     joined = {
         way: b"\r".join(data for (_, data), inward in zip(pieces, is_inward, strict=True) if inward is way)

@@ -28,7 +28,9 @@ from domain.observations import InstrumentMessage, MessageKind
 MAX_CODES: Final = 300
 MAX_VALUES: Final = 5
 _SURE: Final = 0.5
-"""A field or model below this is shown, not proposed."""
+"""A field below this is shown, not proposed."""
+_NAMED: Final = 0.7
+"""A model below this is shown, not used: test codes of blood counts are much the same everywhere."""
 _CHARSET: Final = re.compile(rb"MSH([^A-Za-z0-9\s])[^\r\n]{0,2000}")
 
 
@@ -90,6 +92,8 @@ def examine(
         models: Built-in models by key.
     """
     link = link_of(capture.device_bytes, capture.host_bytes)
+    if link.protocol == "unknown" and capture.host_bytes:
+        link = _seen_from_the_host(link, link_of(capture.host_bytes))
     if capture.is_stored and link.frame_style == "bare":  # what is stored has lost its frames
         link = replace(link, frame_style="standard", evidence=("records H, P, O …; stored without their frames",))
     if link.protocol not in {"astm", "hl7"}:
@@ -100,7 +104,7 @@ def examine(
     plain = _profile(link, scores, None)
     codes = {row.code for message in _readings(link, plain)[0] for row in _rows(message)}
     candidates = candidates_for(marks, codes, models)
-    model = next((models[one.model] for one in candidates if one.model in models and one.score >= _SURE), None)
+    model = next((models[one.model] for one in candidates if one.model in models and one.score >= _NAMED), None)
     profile = _profile(link, scores, model)
     readings, unread = _readings(link, profile)
     return Findings(
@@ -111,6 +115,15 @@ def examine(
         problems=(*link.problems, *unread, *_charset_problems(link, charset)), profile=profile,
         messages=len(link.messages),
     )  # fmt: skip
+
+
+def _seen_from_the_host(device: Link, host: Link) -> Link:
+    """Return the link where the device only answered: what was sent to it shows the link, but nothing of its results."""
+    if host.protocol == "unknown":
+        return device
+    text = "the device only answered: capture what it sends by itself as well"
+    problem = Problem("HOST_SIDE_ONLY", text)
+    return replace(host, confidence=host.confidence / 2, messages=(), problems=(*host.problems, problem))
 
 
 def _without_reader(link: Link) -> Findings:

@@ -29,7 +29,7 @@ RESULT_RECORDS: Final = frozenset({"O", "P", "SPM", "SAC", "OBR", "ORC", "PID"})
 """Fields of the others name what a query asks for."""
 MAX_EXAMPLES: Final = 3
 
-_BARCODE: Final = re.compile(r"[A-Za-z]{0,4}[-_]?\d{6,18}[A-Za-z]?")
+_BARCODE: Final = re.compile(r"(?=(?:[^\d]{0,20}\d){4})[A-Za-z0-9_-]{6,20}")
 _DATE: Final = re.compile(r"(?:19|20)\d{6}(?:\d{4}|\d{6})?")
 _SMALL: Final = re.compile(r"\d{1,5}")
 _SHAPES: Final = {"accession": 1.0, "barcode": 0.6, "text": 0.2, "date": 0.1, "number": 0.1}

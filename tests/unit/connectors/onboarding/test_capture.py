@@ -60,6 +60,20 @@ def test_stored_messages_are_ended_and_say_that_they_are_stored():
     assert capture.is_stored
 
 
+def test_a_trace_by_names_with_controls_in_brackets():
+    text = (
+        "Host -> [ENQ]\n2026-11-23 14:33:35.835 HCA -> [ACK]\n"
+        "2026-11-23 14:33:35.861 Host -> [STX]1H|\\^&[CR][ETX]E5[CR][LF]\n2026-11-23 14:33:35.9 HCA -> [ACK]\n"
+    )
+    capture = read_capture(text)
+    assert capture.host_bytes == b"\x05\x021H|\\^&\r\x03E5\r\n"
+    assert capture.device_bytes == b"\x06\x06"
+
+
+def test_words_with_arrows_are_no_speakers():
+    assert read_capture("Leukocytes -> high\nPlatelets -> low\n").host_bytes == b""
+
+
 @given(st.text(max_size=400), st.sampled_from(Form))
 @settings(max_examples=150, deadline=None)
 def test_any_text_is_a_capture(text, form):

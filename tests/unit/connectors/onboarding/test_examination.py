@@ -53,6 +53,12 @@ def test_stored_messages_are_standard_not_bare():
     assert found.profile.frame_style == "standard"
 
 
+def test_a_capture_of_our_side_alone_says_so():
+    found = examine(read_capture("\n".join(f"Host -> {readable(frame)}\nXN -> <ACK>" for frame in frames_of(XN))))
+    assert (found.protocol, found.messages, found.codes) == ("astm", 0, ())
+    assert [problem.code for problem in found.problems] == ["HOST_SIDE_ONLY"]
+
+
 def test_hl7_with_its_charset():
     message = (
         f"MSH|^~\\&|Unit|X|||20261123||ORU^R01|7|P|2.5.1||||||UNICODE UTF-8\rPID|1||||Añ\rOBR|1||{BARCODE}\r"

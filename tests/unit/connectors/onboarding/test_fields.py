@@ -40,7 +40,7 @@ def test_messages_that_cannot_be_read_are_passed_over():
 
 @pytest.mark.parametrize(
     ("value", "shape"),
-    [(CODES[0], "accession"), ("26S000123", "text"), ("S000123456", "barcode"), ("00012345678", "barcode"),
+    [(CODES[0], "accession"), ("26S000123", "barcode"), ("S000123456", "barcode"), ("00012345678", "barcode"),
      ("20261123", "date"), ("20261123101500", "date"), ("12", "number"), ("SAMPLE", "text")],
 )  # fmt: skip
 def test_shapes(value, shape):
