@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy.exc import DBAPIError
+
 from api.config import ApiConfig
 from api.device_board import DeviceStatus, board
 from domain.clock import utc_now
@@ -65,6 +67,9 @@ async def _again(failure: str, work: Callable[[], Awaitable[None]], every: timed
             await work()
         except StoreUnavailableError:
             log.warning("%s: PostgreSQL is away", failure)
+        except DBAPIError as error:
+            # e.g. a schema that is not migrated yet: requests must still be answered
+            log.error("%s: %s", failure, type(error.orig).__name__)  # noqa: TRY400  its text quotes values
 
 
 async def forget_messages(database: Database, days: int) -> int:

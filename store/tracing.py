@@ -64,8 +64,8 @@ _LINES = _query(
 _MESSAGES = text(
     "select m.id, coalesce(a.code, '') as analyzer, m.received_at, m.read_at, m.state, m.reason, m.readings"
     " from instrument_messages m left join analyzers a on a.id = m.analyzer_id"
-    " where m.specimen_ids @> array[:accession_no]"
-    " or m.id in (select e.message_id from instrument_exceptions e where e.specimen_id = :accession_no)"
+    " where m.id in (select i.id from instrument_messages i where i.specimen_ids @> array[:accession_no]"
+    "  union select e.message_id from instrument_exceptions e where e.specimen_id = :accession_no)"
     " order by m.received_at desc limit :most"
 )
 _EXCEPTIONS = text(

@@ -118,7 +118,7 @@ def examine(
 
 
 def _seen_from_the_host(device: Link, host: Link) -> Link:
-    """Return the link where the device only answered: what was sent to it shows the link, but nothing of its results."""
+    """Return the link where the device only answered: what was sent to it shows the link, nothing of its results."""
     if host.protocol == "unknown":
         return device
     text = "the device only answered: capture what it sends by itself as well"

@@ -1,4 +1,4 @@
-"""Forgetting old instrument messages, by one function and by nothing else.
+"""Forgetting old instrument messages, by one function and by nothing else; indexes for the board and for traces.
 
 The application still may not delete a message. `forget_instrument_messages` runs as the owner and itself holds to the
 rule: older than asked, read, nothing of it open, nothing still to be delivered. What a message brought stays; results,
@@ -23,6 +23,10 @@ alter table control_results drop constraint fk_control_results_message_id
 alter table instrument_files drop constraint fk_instrument_files_message_id
 ;
 create index ix_instrument_messages_device_time on instrument_messages (analyzer_id, received_at)
+;
+create index ix_instrument_exceptions_specimen on instrument_exceptions (specimen_id)
+;
+create index ix_device_queries_specimens on device_queries using gin (specimen_ids)
 ;
 create function forget_instrument_messages(before timestamptz, most integer)
     returns table (id uuid, sha256 text) language plpgsql security definer set search_path = public, pg_temp as $$
@@ -54,6 +58,10 @@ grant execute on function forget_instrument_messages(timestamptz, integer) to la
 
 DOWN = """
 drop function forget_instrument_messages(timestamptz, integer)
+;
+drop index ix_device_queries_specimens
+;
+drop index ix_instrument_exceptions_specimen
 ;
 drop index ix_instrument_messages_device_time
 ;

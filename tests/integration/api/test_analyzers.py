@@ -1,5 +1,6 @@
 """Entering devices, changing them, and their profile versions."""
 
+import asyncio
 import json
 
 import yaml
@@ -185,3 +186,55 @@ async def test_an_export_names_no_machine(api):
     assert document["transport"]["kind"] == "tcp_client"
     assert "analyzer.internal" not in str(document)
     assert "10.1.0.55" not in str(document)
+
+
+async def test_two_people_who_enter_one_device_at_once(api):
+    admin = api.staff_as("admin")
+    bodies = [{**DEVICE, "code": f"RACE-{n}", "peers": ["10.1.0.200"]} for n in range(4)]
+    answers = await asyncio.gather(*(admin.post("/v1/analyzers", body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+    assert {answer.json().get("code") for answer in answers if answer.status_code == 409} == {"ANALYZER_ADDRESS_TAKEN"}
+
+
+async def test_two_drafts_at_once_get_two_numbers(api):
+    admin = api.staff_as("admin")
+    bodies = [{"profile": {"protocol": "astm", "utc_offset_minutes": 60 * n}} for n in range(4)]
+    answers = await asyncio.gather(*(admin.post("/v1/analyzers/BC-1/profiles", body) for body in bodies))
+    versions = sorted(answer.json()["version"] for answer in answers)
+    assert versions == list(range(versions[0], versions[0] + 4))
+
+
+async def test_a_version_of_a_protocol_whose_address_is_taken_is_not_put_in_force(api):
+    """BC-1 (HL7) and BS-1 (ASTM) share an address: as ASTM, BC-1 could not be told from BS-1."""
+    admin = api.staff_as("admin")
+    draft = (await admin.post("/v1/analyzers/BC-1/profiles", {"profile": {"protocol": "astm"}})).json()
+    refused = await admin.post(f"/v1/analyzers/BC-1/profiles/{draft['version']}/activate")
+    assert (refused.status_code, refused.json()["code"]) == (409, "ANALYZER_ADDRESS_TAKEN")
+    assert (await admin.get("/v1/analyzers/BC-1")).json()["protocol"] == "hl7"
+
+
+async def test_a_device_moves_to_another_branch_of_the_same_administrator(api):
+    admin = api.staff_as("admin")
+    body = {**DEVICE, "code": "MOVE-1", "peers": ["10.1.0.201"]}
+    assert (await admin.post("/v1/analyzers", body)).status_code == 201
+    moved = await admin.post("/v1/analyzers/MOVE-1", {"branch": "BLR"})
+    assert moved.json()["branch_code"] == "BLR"
+    unknown = await admin.post("/v1/analyzers/MOVE-1", {"branch": "XXX"})
+    assert (unknown.status_code, unknown.json()["code"]) == (403, "BRANCH_NOT_PERMITTED")
+
+
+async def test_a_repeated_change_is_done_once_and_audited_once(api):
+    admin = api.staff_as("admin")
+    before = len(await _audit(api, "analyzer.changed"))
+    for _ in range(3):
+        answer = await admin.post("/v1/analyzers/BS-1", {"silent_after_minutes": 30}, key="the-same-change")
+        assert answer.json()["silent_after_minutes"] == 30
+    assert len(await _audit(api, "analyzer.changed")) == before + 1
+
+
+async def test_activating_what_is_in_force_changes_nothing(api):
+    admin = api.staff_as("admin")
+    before = len(await _audit(api, "analyzer_profile.activated"))
+    answer = await admin.post("/v1/analyzers/BS-1/profiles/1/activate")
+    assert (answer.status_code, answer.json()["was_version"]) == (200, 1)
+    assert len(await _audit(api, "analyzer_profile.activated")) == before

@@ -35,3 +35,16 @@ async def test_it_goes_on_when_the_database_was_away():
     async with keeping_house(away, CONFIG, every=SOON, watch_every=SOON):
         await asyncio.sleep(0.2)
     await away.close()
+
+
+async def test_it_goes_on_where_the_schema_is_older_than_the_program(api, superuser, caplog):
+    """An API that starts before `labsetu migrate` must answer its health checks, not end."""
+    async with keeping_house(api.database, CONFIG, every=timedelta(hours=1), watch_every=SOON):
+        await superuser.execute("alter table device_links rename to device_links_before")
+        try:
+            async with asyncio.timeout(10):
+                while "analyzers not watched" not in caplog.text:  # noqa: ASYNC110  nothing tells when it is done
+                    await asyncio.sleep(0.02)
+        finally:
+            await superuser.execute("alter table device_links_before rename to device_links")
+    assert "UndefinedTable" in caplog.text or "Error" in caplog.text

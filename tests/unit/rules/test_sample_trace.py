@@ -143,3 +143,34 @@ def test_the_steps_are_in_order_of_time():
         "order_placed", "sample_collected", "sample_received", "work_queued", "work_settled", "query_answered",
         "message_received", "message_read", "exception", "result", "decision", "report", "report_sent",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", list(OrderStage))
+@pytest.mark.parametrize("sample_state", list(SampleState))
+@pytest.mark.parametrize("line_state", list(LineState))
+def test_every_combination_of_states_has_a_verdict(stage, sample_state, line_state):
+    facts = replace(FACTS, stage=stage, sample_state=sample_state, lines=lines(line_state))
+    verdict = verdict_of(facts)
+    assert verdict.text
+    if stage is OrderStage.CANCELLED or line_state is LineState.CANCELLED:
+        assert verdict.waits_for is WaitsFor.CANCELLED
+    elif sample_state in {SampleState.RECEIVED, SampleState.COLLECTED} and line_state is LineState.VERIFIED:
+        assert verdict.waits_for in {WaitsFor.AUTHORISATION, WaitsFor.RECEPTION}
+
+
+def test_a_message_without_a_device_is_named_so():
+    facts = replace(
+        FACTS, messages=(replace(MESSAGE, analyzer="", state=MessageState.UNMATCHED, reason="no analyzer"),)
+    )
+    assert "an unregistered device" in verdict_of(facts).text
+    assert any("an unregistered device" in step.text for step in steps_of(facts))
+
+
+def test_steps_of_one_instant_are_in_the_order_of_the_work():
+    same = replace(
+        FACTS, collected_at=T0, received_at=T0, messages=(replace(MESSAGE, received_at=T0, read_at=T0),),
+        results=(replace(HELD, at=T0),),
+    )  # fmt: skip
+    assert [step.what for step in steps_of(same)] == [
+        "order_placed", "sample_collected", "sample_received", "message_received", "message_read", "result",
+    ]  # fmt: skip
