@@ -206,10 +206,14 @@ def _instrument(row: Record | None) -> str:
 def _hl7_marks(message: Hl7Message) -> Marks:
     header = message.header
     row = next((segment for segment in message.segments if segment.name == "OBX"), None)
+    order = next((segment for segment in message.segments if segment.name == "OBR"), None)
     sender = " ".join(part for part in (header.value(3).strip(), header.value(4).strip()) if part)
+    # some makers leave the sender empty, but name their own coding system (99MRC, 99ROC, 99ABT)
+    system = order.value(4, 3).strip() if order else ""
+    named = (row.value(18).strip() if row else "", system if system.startswith("99") else "")
     return Marks(
         protocol="hl7", sender=sender[:200], version=header.value(12).strip()[:40],
-        kind=header.value(9).strip()[:40], instrument=row.value(18).strip()[:80] if row else "",
+        kind=header.value(9).strip()[:40], instrument=" ".join(part for part in named if part)[:80],
         repeat=message.delimiters.repetition,
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ class Marks:
         sender: ASTM H.5; HL7 MSH-3 and MSH-4, joined by a space.
         version: H.13 or MSH-12.
         kind: H.11 and H.12, or MSH-9.
-        instrument: OBX-18 or R.14.
+        instrument: OBX-18 and a maker's own coding system in OBR-4, or R.14.
         repeat: The repeat delimiter.
     """
 
@@ -68,7 +68,7 @@ _MARKS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
     ("hl7", r"Alinity", "Abbott Alinity", ("abbott_alinity", "alinity")),
     ("hl7", r"Atellica", "Siemens Atellica", ("siemens_atellica", "atellica")),
     ("hl7", r"BS-?\d{2,4}|Mindray BS", "Mindray BS (HL7 mode)", ("mindray_bs_hl7",)),
-    ("hl7", r"BC-?\d{3,4}|Mindray BC", "Mindray BC", ("mindray_bc",)),
+    ("hl7", r"BC-?\d{3,4}|Mindray BC|\b99MRC\b", "Mindray BC", ("mindray_bc",)),
     ("hl7", r"BM\s?500|Swelab|Medonic", "Boule Swelab / Medonic", ("boule_bm500",)),
     ("hl7", r"\bBA400\b", "BioSystems BA400", ("biosystems_ba400", "ba400")),
     ("hl7", r"GeneXpert|Cepheid", "Cepheid GeneXpert", ("cepheid_genexpert_hl7", "genexpert_hl7")),

@@ -72,6 +72,72 @@ def test_hl7_with_its_charset():
     assert found.marks.sender == "Unit X"
 
 
+def test_a_maker_is_known_by_its_coding_system():
+    message = (
+        f"MSH|^~\\&|||||20261123||ORU^R01|1|P|2.3.1||||||UNICODE\rOBR|1||{BARCODE}|00001^Automated Count^99MRC\r"
+        "OBX|1|NM|6690-2^WBC^LN||5.5|10*9/L|||||F\rOBX|2|IS|08001^Take Mode^99MRC||O\r"
+    ).encode()
+    found = examine(of_stored([message]), TESTS)
+    assert found.candidates[0].model == "mindray_bc"
+    (wbc,) = found.codes
+    assert (wbc.code, wbc.suggestions[0].test_code, wbc.suggestions[0].unit_check) == ("WBC", "WBC", "same")
+    assert found.declared_charset == "UNICODE"
+
+
+CODED = {  # one message of each, written from the dialects' descriptions
+    "Roche query": (
+        "H|\\^&|||H7600^1|||||host|TSREQ^REAL|P|1\rQ|1|^^           {}^3^50002^002^^S1^SC||ALL||||||||O\rL|1|N\r",
+        "Q.3.3",
+    ),
+    "VITROS": (
+        "H|\\^&|||3600796||||||||LIS2-A|20261123\r"
+        "P|1\r"
+        "O|1|{}^2^10||^^^1.0+950+1.0|R\r"
+        "R|1|^^^1.0+950+1.0|51|||^0^NQ||V\r"
+        "L|1|N\r",
+        "O.3.1",
+    ),
+    "Erba": (
+        "H|`^&||||||||||P|E 1394-97|20261123\rP|1\rO|1|{}^03||^^^ALB|R\rR|1|^^^ALB|4.1|g/dl||A||F\rL|1|N\r",
+        "O.3.1",
+    ),
+    "BS-430": (
+        "H|\\^&|||Mindry^^|||||||PR|1394-97|20261123\rP|1\rO|1|1^1^1|{}|GLU^^2^1|R\rR|1|GLU|99.100000|mg/dL\rL|1|N\r",
+        "O.4.1",
+    ),
+    "GeneXpert": (
+        "H|@^\\|1||Lab^GeneXpert^2.1|||||||P|1394-97|20261123\r"
+        "P|1\r"
+        "O|1|{}||^^^MTB|R\r"
+        "R|1|^MTB^^G1|DETECTED^|||||F\r"
+        "L|1|N\r",
+        "O.3.1",
+    ),
+    "LAW": (
+        "MSH|^~\\&|A|B|||20261123||OUL^R22^OUL_R22|9|P|2.5.1\r"
+        "SPM|1|{}&BARCODE||SER\r"
+        "OBR|1|77\r"
+        "OBX|1|NM|GLU^^99X||5|mg/dL\r",
+        "SPM.2.1.1",
+    ),
+    "BS HL7": (
+        "MSH|^~\\&|Mindray|BS-200E|||20261123||ORU^R01|1|P|2.3.1\rPID|1||8\rOBR|1|{}|2\rOBX|1|NM|2|GLU|5|mg/dL\r",
+        "OBR.2.1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "path"), CODED.values(), ids=list(CODED))
+def test_the_barcode_of_many_dialects_is_found(message, path):
+    found = examine(of_stored([message.format(BARCODE).encode()]), TESTS)
+    assert (found.specimen_fields[0].path, found.specimen_fields[0].shape) == (path, "accession")
+    assert found.problems == ()
+    assert found.profile is not None
+    if not path.startswith("Q"):
+        read = read_message(message.format(BARCODE).encode(), found.profile)
+        assert [report.specimen_id for report in read.specimens] == [BARCODE]
+
+
 def test_a_query_is_counted():
     query = f"H|\\^&\rQ|1|^{BARCODE}||ALL||||||||O\rL|1|N\r".encode()
     found = examine(of_stored([query]))

@@ -15,6 +15,7 @@ from connectors.onboarding.marks import Marks, candidates_for
         (Marks("astm", sender="Mindry^^"), "Mindray BS (ASTM mode)", "mindray_bs"),
         (Marks("astm", sender="", repeat="`"), "Erba / Transasia XL", "erba_xl"),
         (Marks("hl7", sender="Mindray BC-5300"), "Mindray BC", "mindray_bc"),
+        (Marks("hl7", instrument="99MRC"), "Mindray BC", "mindray_bc"),
         (Marks("hl7", sender="", instrument="c503^ROCHE~cobas pro"), "Roche cobas pro / pure", None),
     ],
 )
