@@ -90,11 +90,13 @@ CODED = {  # one message of each, written from the dialects' descriptions
         "Q.3.3",
     ),
     "VITROS": (
-        "H|\\^&|||3600796||||||||LIS2-A|20261123\r"
-        "P|1\r"
-        "O|1|{}^2^10||^^^1.0+950+1.0|R\r"
-        "R|1|^^^1.0+950+1.0|51|||^0^NQ||V\r"
-        "L|1|N\r",
+        (
+            "H|\\^&|||3600796||||||||LIS2-A|20261123\r"
+            "P|1\r"
+            "O|1|{}^2^10||^^^1.0+950+1.0|R\r"
+            "R|1|^^^1.0+950+1.0|51|||^0^NQ||V\r"
+            "L|1|N\r"
+        ),
         "O.3.1",
     ),
     "Erba": (
@@ -106,18 +108,22 @@ CODED = {  # one message of each, written from the dialects' descriptions
         "O.4.1",
     ),
     "GeneXpert": (
-        "H|@^\\|1||Lab^GeneXpert^2.1|||||||P|1394-97|20261123\r"
-        "P|1\r"
-        "O|1|{}||^^^MTB|R\r"
-        "R|1|^MTB^^G1|DETECTED^|||||F\r"
-        "L|1|N\r",
+        (
+            "H|@^\\|1||Lab^GeneXpert^2.1|||||||P|1394-97|20261123\r"
+            "P|1\r"
+            "O|1|{}||^^^MTB|R\r"
+            "R|1|^MTB^^G1|DETECTED^|||||F\r"
+            "L|1|N\r"
+        ),
         "O.3.1",
     ),
     "LAW": (
-        "MSH|^~\\&|A|B|||20261123||OUL^R22^OUL_R22|9|P|2.5.1\r"
-        "SPM|1|{}&BARCODE||SER\r"
-        "OBR|1|77\r"
-        "OBX|1|NM|GLU^^99X||5|mg/dL\r",
+        (
+            "MSH|^~\\&|A|B|||20261123||OUL^R22^OUL_R22|9|P|2.5.1\r"
+            "SPM|1|{}&BARCODE||SER\r"
+            "OBR|1|77\r"
+            "OBX|1|NM|GLU^^99X||5|mg/dL\r"
+        ),
         "SPM.2.1.1",
     ),
     "BS HL7": (
