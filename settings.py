@@ -31,6 +31,7 @@ from connectors.razorpay.settings import RazorpaySettings
 from connectors.sms.settings import SmsSettings
 from connectors.whatsapp.settings import WhatsAppSettings
 from domain.policies import LabPolicies
+from domain.working_hours import WorkingHours
 
 PREFIX = "LABSETU_"
 MIN_SECRET_BYTES = 32
@@ -195,6 +196,31 @@ class InstrumentSettings(_Section):
         return value or None
 
 
+class WatchSettings(_Section):
+    """Watching analyzers, and what becomes of their messages.
+
+    Attributes:
+        working_hours: When silence of an analyzer counts, in India's time, e.g. `mon-sat 08:00-20:00, sun 09:00-13:00`.
+        message_days: Messages older than this many days are deleted once they are read and closed; 0 keeps all.
+        replay_targets: `host:port` of test devices to which stored messages may be sent; comma-separated.
+    """
+
+    working_hours: str = "mon-sun 08:00-20:00"
+    message_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    replay_targets: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("replay_targets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("working_hours")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        WorkingHours.parse(value)
+        return value
+
+
 class TelemetrySettings(_Section):
     """Logs, metrics and traces.
 
@@ -249,6 +275,7 @@ class Settings(BaseSettings):
     objects: FilesSettings = FilesSettings()
     api: ApiSettings = ApiSettings()
     instruments: InstrumentSettings = InstrumentSettings()
+    watch: WatchSettings = WatchSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     audit: AuditSettings = AuditSettings()
     payments: RazorpaySettings | None = None

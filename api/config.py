@@ -21,6 +21,10 @@ class ApiConfig(BaseModel):
         read_deadline_s: Within this a whole request body must have come.
         staff_link_life: Of a pre-signed link to a report.
         metrics_token: When set, `/metrics` answers only to this bearer token.
+        shared_ports: Ports of the shared listeners for analyzers.
+        working_hours: When silence of an analyzer counts (`domain.working_hours`).
+        message_days: Age in days from which closed instrument messages are deleted; 0 keeps all.
+        replay_targets: `host:port` of test devices that stored messages may be sent to.
         temporal_ui_origin: The only origin that may call the codec endpoint from a browser.
         is_codec_open: Development only: the codec endpoint answers without a token.
     """
@@ -43,6 +47,10 @@ class ApiConfig(BaseModel):
     read_deadline_s: float = Field(default=20, gt=0)
     staff_link_life: timedelta = timedelta(minutes=5)
     metrics_token: SecretStr = SecretStr("")
+    shared_ports: tuple[int, ...] = ()
+    working_hours: str = "mon-sun 08:00-20:00"
+    message_days: int = Field(default=0, ge=0)
+    replay_targets: tuple[str, ...] = ()
     temporal_ui_origin: str = ""
     is_codec_open: bool = False
     has_docs: bool = True

@@ -66,6 +66,13 @@ class BadRequestError(LabError):
     default_action = "Correct the request."
 
 
+class PreconditionFailedError(LabError):
+    """The thing is not what the caller last saw."""
+
+    default_code = "CHANGED_MEANWHILE"
+    default_action = "Read it again, look at what changed, and repeat your change with the new ETag."
+
+
 class Problem(BaseModel):
     """The body of every error."""
 
@@ -84,6 +91,7 @@ class Problem(BaseModel):
 # the first class that fits decides
 _STATUS: tuple[tuple[type[LabError], HTTPStatus], ...] = (
     (BadRequestError, HTTPStatus.BAD_REQUEST),
+    (PreconditionFailedError, HTTPStatus.PRECONDITION_FAILED),
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
     (AuthError, HTTPStatus.UNAUTHORIZED),
     (NotPermittedError, HTTPStatus.FORBIDDEN),

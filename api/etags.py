@@ -1,16 +1,22 @@
 """ETags on reads: a strong validator over the bytes of the answer, and 304 when the client has them already.
 
-Source: RFC 9110, 8.8.3 and 13.1.2.
+`If-Match` on changes: refused where somebody else was faster. Source: RFC 9110, 8.8.3, 13.1.1 and 13.1.2.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Header, Request, Response
 from fastapi.routing import APIRoute
+
+from api.errors import PreconditionFailedError
+
+IfMatch = Annotated[
+    str, Header(description="The ETag of what is to be changed; refused where it is another now. Empty: not compared.")
+]
 
 HTTP_OK = 200
 HTTP_NOT_MODIFIED = 304
@@ -46,3 +52,14 @@ def is_known(request: Request, tag: str) -> bool:
     """Tell whether the client says that it holds this version."""
     given = request.headers.get("if-none-match", "")
     return given.strip() == "*" or tag in {part.strip().removeprefix("W/") for part in given.split(",")}
+
+
+def require_match(if_match: str, tag: str) -> None:
+    """Compare a change's `If-Match` with the present ETag; an absent one matches everything.
+
+    Raises:
+        PreconditionFailedError: Somebody else has changed it meanwhile.
+    """
+    given = if_match.strip()
+    if given and given != "*" and tag not in {part.strip().removeprefix("W/") for part in given.split(",")}:
+        raise PreconditionFailedError("somebody has changed this meanwhile")

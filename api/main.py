@@ -22,6 +22,7 @@ from api.middleware import RequestScope
 from api.opening import config_of, open_api_resources
 from api.staff import (
     admin,
+    analyzers,
     auth,
     billing,
     catalogue,
@@ -31,9 +32,13 @@ from api.staff import (
     instrument_files,
     mappings,
     messages,
+    monitor,
+    onboarding,
     orders,
     patients,
+    profiles,
     results,
+    sample_traces,
     samples,
     worklists,
 )
@@ -50,7 +55,8 @@ OpenResources = Callable[[], AbstractAsyncContextManager[Resources]]
 STAFF = (
     auth.router, patients.router, catalogue.router, orders.router, samples.router, results.router, billing.router,
     worklists.router, commands.router, messages.router, exceptions.router, mappings.router,
-    instrument_files.router, exchange.router, admin.router,
+    instrument_files.router, exchange.router, admin.router, monitor.router, onboarding.router, analyzers.router,
+    profiles.router, sample_traces.router,
 )  # fmt: skip
 OUTSIDE = (
     razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,
@@ -81,7 +87,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources() as resources, keeping_house(resources.database):
+        async with open_resources() as resources, keeping_house(resources.database, resources.config):
             app.state.resources = resources
             yield
         tracing.close(tracer_provider)

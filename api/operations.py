@@ -15,8 +15,11 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from api.deps import FromApp, Resources
+from api.device_board import board
+from api.device_board import show_metrics as show_metrics_of_devices
 from api.errors import UnauthenticatedError
 from domain.errors import LabError
+from domain.working_hours import WorkingHours
 from store.gauges import gauges
 from store.migrate import newest_revision
 from store.session import Database
@@ -121,16 +124,17 @@ async def show_metrics(request: Request, resources: FromApp) -> Response:
     if token and not hmac.compare_digest(given.encode(), token.encode()):
         raise UnauthenticatedError("the metrics need their token")
     try:
-        await _count(resources.database)
+        await _count(resources)
     except LabError as error:
         # the process's own numbers are worth showing when PostgreSQL is away
         log.warning("database not counted", extra={"code": error.code})
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
 
-async def _count(database: Database) -> None:
-    async with database.transaction() as session:
+async def _count(resources: Resources) -> None:
+    async with resources.database.transaction() as session:
         counted = await gauges(session)
+        show_metrics_of_devices(await board(session, WorkingHours.parse(resources.config.working_hours), None))
     metrics.orders_by_stage(counted.stages)
     metrics.attention_by_reason(counted.attention)
     metrics.inbox_waiting(counted.waiting)

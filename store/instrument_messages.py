@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -16,6 +19,7 @@ from domain.enums import MessageState
 from domain.errors import ConflictError, NotFoundError
 from domain.ids import new_id
 from store.reading import ReadRow, row_of, rows_of
+from store.tables.devices import InstrumentException
 from store.tables.results import Analyzer, ApiKey, InstrumentMessage
 
 _BY_KEY = text(
@@ -28,23 +32,35 @@ _COLUMNS = (
     " octet_length(m.raw) as size_bytes from instrument_messages m left join analyzers a on a.id = m.analyzer_id"
 )
 _SCOPE = "(a.id is null or a.branch_id = any(cast(:branches as uuid[])))"
-_PAGE = text(
-    f"select {_COLUMNS} where {_SCOPE} and (:state = '' or m.state = :state)"
-    " and (:analyzer = '' or a.code = :analyzer) and (:specimen = '' or :specimen = any(m.specimen_ids))"
-    " and (cast(:before as uuid) is null or m.id < :before) order by m.id desc limit :limit"
-)
+_FILTERS: Final[Mapping[str, str]] = {
+    "state": "m.state = :state",
+    "analyzer": "a.code = :analyzer",
+    "is_unknown": "m.analyzer_id is null",
+    "specimen": "m.specimen_ids @> array[:specimen]",
+    "since": "m.received_at >= :since",
+    "until": "m.received_at < :until",
+    "before": "m.id < :before",
+    "patient_no": "m.specimen_ids && (select coalesce(array_agg(s.accession_no), '{}') from samples s"
+    " join orders o on o.id = s.order_id join patients p on p.id = o.patient_id where p.patient_no = :patient_no)",
+    "exception": "exists (select from instrument_exceptions e where e.message_id = m.id and e.kind = :exception)",
+    "open_only": "exists (select from instrument_exceptions e where e.message_id = m.id and e.state = 'open')",
+}
+"""What a search may ask for, each with its condition; only those given are part of the statement."""
 _ONE = text(f"select {_COLUMNS} where m.id = :id and {_SCOPE}")
-_ANALYZERS = text(
-    "select a.id, a.code, a.name, a.model, a.protocol, a.is_active, b.code as branch_code,"
-    " (select count(*) from analyzer_tests t where t.analyzer_id = a.id) as test_count,"
-    " (select max(m.received_at) from instrument_messages m where m.analyzer_id = a.id) as last_message_at"
-    " from analyzers a join branches b on b.id = a.branch_id"
-    " where a.branch_id = any(cast(:branches as uuid[])) order by a.code"
-)
 _REOPEN = text(
     "update instrument_messages set state = 'received', reason = '', read_at = null"
     " where id = :id and state in ('unmatched', 'partial', 'unreadable', 'ignored', 'control') returning id"
 )
+
+_RAWS = text(
+    "select id, protocol, received_at, raw from instrument_messages where id = any(cast(:ids as uuid[]))"
+    " order by received_at desc, id desc"
+)
+_WAITING = text(
+    "select count(*) from instrument_messages where analyzer_id = :analyzer_id"
+    " and state in ('unmatched', 'partial', 'unreadable')"
+)
+_FORGET = text("select id, sha256 from forget_instrument_messages(cast(:before as timestamptz), :most)")
 
 REOPENABLE = (
     MessageState.UNMATCHED,
@@ -53,6 +69,47 @@ REOPENABLE = (
     MessageState.IGNORED,
     MessageState.CONTROL,
 )
+
+
+@dataclass(frozen=True)
+class MessageSearch:
+    """What a search for messages asks for; what is empty is not asked.
+
+    Attributes:
+        is_unknown: Only those whose sender is not registered.
+        specimen: A barcode as the device sent it, whole.
+        patient_no: Of the patient whose tubes are in the message.
+        since: Received at or after, aware.
+        until: Received before, aware.
+        exception: Kind of an exception of the message, open or closed.
+        open_only: Only those with an open exception.
+    """
+
+    state: str = ""
+    analyzer: str = ""
+    is_unknown: bool = False
+    specimen: str = ""
+    patient_no: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    exception: str = ""
+    open_only: bool = False
+
+
+class StoredRaw(ReadRow):
+    """A message with its bytes."""
+
+    id: UUID
+    protocol: str
+    received_at: datetime
+    raw: bytes = Field(repr=False)
+
+
+class ForgottenRow(ReadRow):
+    """What remains of a message that was deleted."""
+
+    id: UUID
+    sha256: str
 
 
 class KeyOwner(ReadRow):
@@ -82,20 +139,6 @@ class MessageRow(ReadRow):
     read_at: datetime | None
     duplicate_of: UUID | None
     size_bytes: int
-
-
-class AnalyzerRow(ReadRow):
-    """An analyzer as listed."""
-
-    id: UUID
-    code: str
-    name: str
-    model: str
-    protocol: str
-    is_active: bool
-    branch_code: str
-    test_count: int
-    last_message_at: datetime | None
 
 
 def key_hash(key: str) -> str:
@@ -139,11 +182,6 @@ async def analyzer_of(session: AsyncSession, code: str, branches: Sequence[UUID]
     return found
 
 
-async def analyzers(session: AsyncSession, branches: Sequence[UUID]) -> list[AnalyzerRow]:
-    """Return the analyzers of the branches by code."""
-    return await rows_of(session, AnalyzerRow, _ANALYZERS, branches=list(branches))
-
-
 async def keep_message(
     session: AsyncSession,
     raw: bytes,
@@ -175,20 +213,16 @@ async def keep_message(
 
 
 async def message_page(
-    session: AsyncSession,
-    *,
-    branches: Sequence[UUID],
-    state: str,
-    analyzer: str,
-    specimen: str,
-    before: UUID | None,
-    limit: int,
+    session: AsyncSession, *, branches: Sequence[UUID], wanted: MessageSearch, before: UUID | None, limit: int
 ) -> list[MessageRow]:
     """Return messages of the branches' analyzers and of unknown ones, newest first, older than `before`."""
-    return await rows_of(
-        session, MessageRow, _PAGE, branches=list(branches), state=state, analyzer=analyzer, specimen=specimen,
-        before=before, limit=limit,
-    )  # fmt: skip
+    facts = {
+        name: value for name, value in {**vars(wanted), "before": before}.items() if value not in {None, "", False}
+    }
+    conditions = [_SCOPE, *(_FILTERS[name] for name in facts)]
+    # the conditions are constants; what is asked for travels beside them
+    query = text(f"select {_COLUMNS} where {' and '.join(conditions)} order by m.id desc limit :limit")
+    return await rows_of(session, MessageRow, query, branches=list(branches), limit=limit, **facts)
 
 
 async def message_of(session: AsyncSession, message_id: UUID, branches: Sequence[UUID]) -> MessageRow:
@@ -206,6 +240,47 @@ async def message_of(session: AsyncSession, message_id: UUID, branches: Sequence
 async def raw_of(session: AsyncSession, message_id: UUID) -> bytes:
     """Return the bytes of a message that is known to exist."""
     return (await session.exec(select(InstrumentMessage.raw).where(InstrumentMessage.id == message_id))).one()
+
+
+async def exceptions_of(session: AsyncSession, message_id: UUID) -> list[InstrumentException]:
+    """Return what of a message waits for a person, or did, in the order it was found."""
+    query = select(InstrumentException).where(InstrumentException.message_id == message_id)
+    return list((await session.exec(query.order_by(col(InstrumentException.id)).limit(200))).all())
+
+
+async def last_of(session: AsyncSession, analyzer_id: UUID, most: int) -> list[UUID]:
+    """Return the ids of a device's last messages that are no repetitions, newest first."""
+    query = (
+        select(InstrumentMessage.id)
+        .where(
+            InstrumentMessage.analyzer_id == analyzer_id,
+            InstrumentMessage.state != MessageState.DUPLICATE,
+            InstrumentMessage.framing_error == "",
+        )
+        .order_by(col(InstrumentMessage.received_at).desc())
+        .limit(most)
+    )
+    return list((await session.exec(query)).all())
+
+
+async def raws_of(session: AsyncSession, ids: Sequence[UUID]) -> list[StoredRaw]:
+    """Return messages that are known to exist with their bytes, newest first."""
+    return await rows_of(session, StoredRaw, _RAWS, ids=list(ids))
+
+
+async def waiting_of(session: AsyncSession, analyzer_id: UUID) -> int:
+    """Count the messages of a device that would be worth reading again."""
+    return int((await session.execute(_WAITING, {"analyzer_id": analyzer_id})).scalar_one())
+
+
+async def forget_before(session: AsyncSession, before: datetime, most: int) -> list[ForgottenRow]:
+    """Delete messages that are older than `before`, read and closed; the database itself holds to that rule.
+
+    Returns:
+        What was deleted, oldest first; the caller writes the audit entry in the same transaction.
+    """
+    gone = await rows_of(session, ForgottenRow, _FORGET, before=before, most=most)
+    return sorted(gone, key=lambda row: row.id)
 
 
 async def reopen(session: AsyncSession, message: MessageRow) -> None:

@@ -1,12 +1,13 @@
 """The metrics of all processes, for Prometheus. Whoever measures calls the functions here; names live in one place.
 
-Labels are codes from fixed vocabularies, never an order number or anything of a patient.
+Labels are codes from fixed vocabularies or of the laboratory's devices, never an order number or anything of a patient.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -47,12 +48,53 @@ _inbox_lag = Gauge(
 _inbox_waiting = Gauge("labsetu_inbox_waiting", "Inbound messages by state", ["state"], registry=registry)
 _orders = Gauge("labsetu_orders", "Open orders by stage", ["stage"], registry=registry)
 _attention = Gauge("labsetu_attention", "Open orders that need a person, by reason", ["reason"], registry=registry)
+_devices = {
+    "connections": Gauge(
+        "labsetu_device_connections", "Open connections of an analyzer", ["analyzer"], registry=registry
+    ),
+    "is_silent": Gauge(
+        "labsetu_device_silent", "1 where an analyzer is silent in working hours", ["analyzer"], registry=registry
+    ),
+    "silent_minutes": Gauge(
+        "labsetu_device_silent_minutes", "Working minutes since an analyzer was heard from", ["analyzer"],
+        registry=registry,
+    ),
+    "messages_hour": Gauge(
+        "labsetu_device_messages_hour", "Messages of an analyzer in the last hour", ["analyzer"], registry=registry
+    ),
+    "errors_hour": Gauge(
+        "labsetu_device_errors_hour", "Broken or unreadable ones of them", ["analyzer"], registry=registry
+    ),
+    "repeats_hour": Gauge("labsetu_device_repeats_hour", "Repetitions among them", ["analyzer"], registry=registry),
+    "open_exceptions": Gauge(
+        "labsetu_device_open_exceptions", "What of an analyzer's messages waits for a person", ["analyzer"],
+        registry=registry,
+    ),
+    "query_seconds": Gauge(
+        "labsetu_device_query_seconds", "95 of 100 host queries of the last hour were answered within this",
+        ["analyzer"], registry=registry,
+    ),
+}  # fmt: skip
 _commands = Counter("labsetu_commands", "Staff actions", ["command", "outcome"], registry=registry)
 _requests = Counter("labsetu_http_requests", "HTTP requests", ["method", "route", "status"], registry=registry)
 _request_seconds = Histogram(
     "labsetu_http_request_seconds", "Duration of HTTP requests", ["method", "route"], registry=registry,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DeviceGauges:
+    """The numbers of one analyzer."""
+
+    connections: int
+    is_silent: bool
+    silent_minutes: int
+    messages_hour: int
+    errors_hour: int
+    repeats_hour: int
+    open_exceptions: int
+    query_seconds: float
 
 
 def partner_called(connector: str, operation: str, outcome: str, seconds: float) -> None:
@@ -102,6 +144,12 @@ def attention_by_reason(reasons: Mapping[str, int]) -> None:
     _replace(_attention, reasons)
 
 
+def devices(numbers: Mapping[str, DeviceGauges]) -> None:
+    """Replace the numbers of analyzers, by the laboratory's code of the device."""
+    for name, gauge in _devices.items():
+        _replace(gauge, {code: float(getattr(one, name)) for code, one in numbers.items()})
+
+
 def command_done(command: str, outcome: str) -> None:
     """Count a staff action; `outcome` is `ok` or the refusal's code."""
     _commands.labels(command, outcome).inc()
@@ -123,7 +171,7 @@ def serve(host: str, port: int) -> tuple[WSGIServer, threading.Thread]:
     return start_http_server(port, addr=host, registry=registry)
 
 
-def _replace(gauge: Gauge, values: Mapping[str, int]) -> None:
+def _replace(gauge: Gauge, values: Mapping[str, int] | Mapping[str, float]) -> None:
     gauge.clear()
     for label, value in values.items():
         gauge.labels(label).set(value)

@@ -1,9 +1,7 @@
-"""Administration: staff and their roles, analyzers and their keys."""
+"""Administration: staff and their roles."""
 
 from __future__ import annotations
 
-import secrets
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -19,13 +17,12 @@ from api.pagination import DEFAULT_PAGE, Cursor, Limit, Page, key_of, page_of
 from api.permissions import Permission, Principal, require
 from domain.enums import Role
 from domain.errors import NotFoundError, NotPermittedError
-from store import audit, instrument_messages, users
+from store import audit, users
 from store.users import StaffMember
 
 router = APIRouter(prefix="/v1", tags=["admin"], route_class=TaggedRoute)
 
 MayManage = Annotated[Principal, Depends(require(Permission.STAFF_MANAGE))]
-MayManageAnalyzers = Annotated[Principal, Depends(require(Permission.ANALYZER_MANAGE))]
 
 
 class Assignment(BaseModel):
@@ -72,45 +69,6 @@ class UserOut(BaseModel):
         """Show a member of staff."""
         roles = [Assignment(branch=member.branch_codes[branch], role=role) for role, branch in sorted(member.roles)]
         return cls(username=member.username, full_name=member.full_name, is_disabled=member.is_disabled, roles=roles)
-
-
-class AnalyzerOut(BaseModel):
-    """An analyzer of the caller's branches."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    code: str
-    name: str
-    model: str
-    protocol: str
-    branch_code: str
-    is_active: bool
-    test_count: int
-    last_message_at: datetime | None
-
-
-class AnalyzerList(BaseModel):
-    """Every analyzer of the caller's branches."""
-
-    items: list[AnalyzerOut]
-
-
-class KeyIn(BaseModel):
-    """What a new key is for."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    name: Annotated[str, Field(min_length=1, max_length=60)]
-    revokes_others: bool = False
-
-
-class KeyOut(BaseModel):
-    """A new API key. `key` is in the first answer only."""
-
-    id: UUID
-    analyzer: str
-    name: str
-    key: str = ""
 
 
 @router.get("/users", responses=responses(400))
@@ -162,34 +120,6 @@ async def change_user(
         member = await _member(session, user_id)
         await _audit(session, principal, "user.changed", username, member)
         return Answer(UserOut.of(member))
-
-    return await answered_once(resources, principal, request, work)
-
-
-@router.get("/analyzers", responses=responses())
-async def list_analyzers(principal: MayManageAnalyzers, resources: FromApp) -> AnalyzerList:
-    """List the analyzers of the caller's branches."""
-    async with resources.database.transaction(branches=principal.branch_ids) as session:
-        rows = await instrument_messages.analyzers(session, list(principal.branch_ids))
-    return AnalyzerList(items=[AnalyzerOut.model_validate(row.model_dump(exclude={"id"})) for row in rows])
-
-
-@router.post("/analyzers/{code}/keys", status_code=201, responses=responses(400, 404), response_model=KeyOut)
-async def add_key(
-    code: str, given: KeyIn, principal: MayManageAnalyzers, request: OneRequest, resources: FromApp
-) -> Response:
-    """Make an API key with which an analyzer's middleware posts over HTTP; it is shown this once."""
-    key = secrets.token_urlsafe(32)
-
-    async def work(session: AsyncSession) -> Answer:
-        analyzer = await instrument_messages.analyzer_of(session, code, list(principal.branch_ids))
-        revoked = await instrument_messages.revoke_api_keys(session, analyzer.id) if given.revokes_others else 0
-        key_id = await instrument_messages.add_api_key(session, analyzer_id=analyzer.id, name=given.name, key=key)
-        await audit.record(
-            session, chain="lab", actor=principal.username, action="api_key.added", object_kind="analyzer",
-            object_id=code, body={"key": str(key_id), "name": given.name, "revoked": revoked},
-        )  # fmt: skip
-        return Answer(KeyOut(id=key_id, analyzer=code, name=given.name), 201, shown_once={"key": key})
 
     return await answered_once(resources, principal, request, work)
 

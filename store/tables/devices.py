@@ -58,7 +58,8 @@ class ControlResult(Row, table=True):
     __tablename__ = "control_results"
 
     analyzer_id: UUID = Field(foreign_key="analyzers.id", index=True)
-    message_id: UUID = Field(foreign_key="instrument_messages.id")
+    message_id: UUID
+    """Where it came from; old messages are forgotten, so there may be no such row any more."""
     control_name: str
     specimen_id: str
     device_code: str
@@ -110,7 +111,7 @@ class InstrumentFile(Row, table=True):
     __tablename__ = "instrument_files"
     __table_args__ = (UniqueConstraint("message_id", "position"),)
 
-    message_id: UUID = Field(foreign_key="instrument_messages.id", index=True)
+    message_id: UUID = Field(index=True)
     analyzer_id: UUID = Field(foreign_key="analyzers.id")
     position: int
     """Counted from 0 in the message."""

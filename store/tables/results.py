@@ -117,7 +117,8 @@ class Result(Row, table=True):
     dedupe_key: str
     """Same for the same measurement however often it is sent, or the command that entered it."""
     analyzer_id: UUID | None = Field(default=None, foreign_key="analyzers.id")
-    message_id: UUID | None = Field(default=None, foreign_key="instrument_messages.id")
+    message_id: UUID | None = None
+    """Where it came from; old messages are forgotten, so there may be no such row any more."""
     command_id: UUID | None = None
     value_text: str
     """Exactly as measured or typed."""

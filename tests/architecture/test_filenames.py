@@ -23,6 +23,7 @@ ANYWHERE = {
 }
 ELSEWHERE = {
     "domain/enums.py": "values only",
+    "domain/sample_trace.py": "shapes; tests/unit/rules/test_sample_trace.py",
     "domain/search_attributes.py": "names only; tests/integration/test_devstack.py",
     "domain/device_transport.py": "shapes; tests/unit/connectors/transports/test_opening.py",
     "domain/errors.py": "tests/unit/activities/test_errors.py",

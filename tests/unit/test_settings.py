@@ -76,6 +76,8 @@ def test_complete_settings_start_in_production(monkeypatch: pytest.MonkeyPatch):
             "LABSETU_PAYMENTS__BASE_URL must be an https://",
         ),
         ({"LABSETU_PAYMENTS__KEY_ID": "a"}, "LABSETU_PAYMENTS__KEY_SECRET: Field required"),
+        ({"LABSETU_WATCH__WORKING_HOURS": "always"}, "working hours are written like"),
+        ({"LABSETU_WATCH__MESSAGE_DAYS": "-1"}, "LABSETU_WATCH__MESSAGE_DAYS: Input should be greater"),
     ],
 )
 def test_production_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], expected: str):
@@ -146,3 +148,20 @@ def test_roots_of_lines_are_lists_of_absolute_paths():
     assert InstrumentSettings(folder_roots="").folder_roots == ()
     with pytest.raises(ValidationError):
         InstrumentSettings(folder_roots="relative")
+
+
+def test_what_the_api_is_told_of_analyzers(monkeypatch: pytest.MonkeyPatch):
+    from api.opening import config_of
+
+    given(
+        monkeypatch,
+        LABSETU_WATCH__WORKING_HOURS="mon-fri 08:00-18:00, sat 09:00-13:00",
+        LABSETU_WATCH__MESSAGE_DAYS="400",
+        LABSETU_WATCH__REPLAY_TARGETS="10.0.0.5:6661, test-analyzer:5000",
+        LABSETU_INSTRUMENTS__ASTM_PORT="7662",
+    )
+    config = config_of(load_settings())
+    assert config.working_hours == "mon-fri 08:00-18:00, sat 09:00-13:00"
+    assert config.message_days == 400
+    assert config.replay_targets == ("10.0.0.5:6661", "test-analyzer:5000")
+    assert config.shared_ports == (6661, 7662)

@@ -45,11 +45,19 @@ BODIES = {
     "/v1/mappings/{mapping_id}/retire": {"reason": "another reagent"},
     "/v1/users": {"username": "new.person", "full_name": "New Person", "password": "a long sentence for one test"},
     "/v1/users/{username}": {"is_disabled": False},
+    "/v1/instrument-messages/{message_id}/replay": {"target": "127.0.0.1:9"},
+    "/v1/analyzers": {"code": "NEW-1", "name": "New one", "branch": "{branch}", "model": "erba_xl"},
+    "/v1/analyzers/examine": {"capture": "H|\\^&\nL|1|N\n"},
+    "/v1/analyzers/{code}": {"name": "Renamed"},
     "/v1/analyzers/{code}/keys": {"name": "middleware"},
+    "/v1/analyzers/{code}/profiles": {"model": "sysmex_xn"},
+    "/v1/analyzers/{code}/profiles/{version}/activate": None,
+    "/v1/analyzers/{code}/import": {"document": "profile: {protocol: astm}"},
 }  # fmt: skip
 # what a GET or POST of the other branch's things must answer
 OTHERS_THINGS = (
     "{order_no}", "{document_no}", "{message_id}", "{code}", "{command_id}", "{exception_id}", "{mapping_id}",
+    "{accession_no}",
 )  # fmt: skip
 
 
@@ -137,6 +145,8 @@ async def _thing(api, things, branch):
             "{document_no}": placed["invoices"][0]["document_no"],
             "{message_id}": pushed.json()["stored"][0],
             "{code}": analyzer,
+            "{version}": "1",
+            "{accession_no}": placed["samples"][0]["accession_no"],
             "{username}": "phlebotomist",
             "{command_id}": collected.json()["command_id"],
         }

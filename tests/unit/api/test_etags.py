@@ -3,7 +3,8 @@
 import pytest
 from starlette.requests import Request
 
-from api.etags import etag_of, is_known
+from api.errors import PreconditionFailedError
+from api.etags import etag_of, is_known, require_match
 
 TAG = etag_of(b"content")
 
@@ -26,3 +27,15 @@ def test_if_none_match(given, known):
 
 def test_other_content_has_another_tag():
     assert etag_of(b"content") != etag_of(b"content ")
+
+
+@pytest.mark.parametrize("given", ["", " ", "*", TAG, f"W/{TAG}", f'"x", {TAG}'])
+def test_if_match_lets_a_change_through(given):
+    require_match(given, TAG)
+
+
+@pytest.mark.parametrize("given", ['"x"', TAG.strip('"'), f"W/{etag_of(b'older')}"])
+def test_if_match_stops_a_change_of_something_else(given):
+    with pytest.raises(PreconditionFailedError) as caught:
+        require_match(given, TAG)
+    assert caught.value.code == "CHANGED_MEANWHILE"

@@ -69,3 +69,20 @@ def test_a_process_without_http_serves_them():
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_numbers_of_devices_are_replaced():
+    def gauges(**more):
+        facts = {
+            "connections": 1, "is_silent": False, "silent_minutes": 3, "messages_hour": 9, "errors_hour": 0,
+            "repeats_hour": 0, "open_exceptions": 2, "query_seconds": 0.25, **more,
+        }  # fmt: skip
+        return metrics.DeviceGauges(**facts)
+
+    metrics.devices({"XN-1": gauges(), "BS-1": gauges(is_silent=True)})
+    text = metrics.exposition().decode()
+    assert 'labsetu_device_silent{analyzer="BS-1"} 1.0' in text
+    assert 'labsetu_device_open_exceptions{analyzer="XN-1"} 2.0' in text
+    assert 'labsetu_device_query_seconds{analyzer="XN-1"} 0.25' in text
+    metrics.devices({"XN-1": gauges()})
+    assert 'analyzer="BS-1"' not in metrics.exposition().decode()
