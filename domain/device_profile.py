@@ -26,6 +26,8 @@ FieldReader: TypeAlias = Callable[[str], tuple[str, ...]]
 DELETE_VALUE: Final = '""'
 """Both standards write two quotes for "delete what you have": never an id or a value."""
 
+_USABLE: Final = frozenset({ObservationStatus.FINAL, ObservationStatus.CORRECTED, ObservationStatus.PRELIMINARY})
+
 _PATH = re.compile(r"([A-Z][A-Z0-9]{0,2})\.(\d{1,3})(?:\.(\d{1,2})(?:\.(\d{1,2}))?)?")
 _INSTANT = re.compile(
     r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d{1,6})?)?)? ?([+-]\d{4})?", re.ASCII
@@ -319,8 +321,7 @@ class DeviceProfile(BaseModel):
         A row that calls itself final without a usable value has failed.
         """
         status = self.status_overrides.get(letter) or table.get(letter, ObservationStatus.UNKNOWN)
-        usable = status in {ObservationStatus.FINAL, ObservationStatus.CORRECTED, ObservationStatus.PRELIMINARY}
-        if usable and (not value or value == DELETE_VALUE or value in self.not_values):
+        if status in _USABLE and (not value or value == DELETE_VALUE or value in self.not_values):
             return ObservationStatus.FAILED
         return status
 

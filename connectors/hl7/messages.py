@@ -11,11 +11,14 @@ specs.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from connectors.hl7.codec import Hl7Message, Segment, parse_message
-from domain.device_profile import DELETE_VALUE, DeviceProfile, first_value, parse_path
+from domain.device_profile import DELETE_VALUE, DeviceProfile, FieldPath, FieldRule, first_value, parse_path
 from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
 
 _STATUS: Final = {
@@ -42,6 +45,7 @@ _CEPHEID_QUERY, _CEPHEID_FIELD = "Z03", 4
 _CODED = frozenset({"CE", "CWE", "CNE"})
 _STRUCTURED_NUMERIC = "SN"
 _UNIT_BASE = re.compile(r"\d+\*?")
+_ZERO = re.compile(r"[+-]?0*\.?0*(?<=0)")
 
 
 @dataclass
@@ -52,7 +56,16 @@ class _Group:
     has_order: bool = False
     rows: list[Observation] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
-    pending: list[Segment] = field(default_factory=list)
+
+    def first(self, paths: Iterable[FieldPath]) -> str:
+        """Return what `first_value` does, without the detour over text paths: it is asked several times per row."""
+        for name, number, component, subcomponent in paths:
+            segment = self.segments.get(name)
+            for value in segment.values(number, component, subcomponent) if segment else ():
+                text = value.strip()
+                if text and text != DELETE_VALUE:
+                    return text
+        return ""
 
     def read(self, path: str) -> tuple[str, ...]:
         """Read a field path over the segments that apply."""
@@ -73,8 +86,13 @@ class _Reader:
         self._order_common: Segment | None = None
         self._note_target = ""
         self._reports: dict[tuple[str, bool, str], list[_Group]] = {}
+        self._codes = _paths(profile.test_code_fields)
+        self._values = _paths(profile.value_fields)
+        self._times = _paths(profile.time_fields)
+        self._replicates = _paths(profile.replicate_fields)
+        self._left_out = (*profile.skip_rows, *profile.image_rows)
+        self._instants: dict[str, datetime | None] = {}
         self.skipped = 0
-        self.rows = 0
 
     def take(self, segment: Segment) -> None:
         """Take the next segment."""
@@ -149,35 +167,64 @@ class _Reader:
             self._shared.setdefault(segment.name, segment)
 
     def _take_row(self, segment: Segment) -> None:
-        self.rows += 1
         group, profile = self._group, self._profile
         group.segments["OBX"] = segment
-        if any(rule.holds(group.read) for rule in profile.skip_rows):
+        if self._holds(self._left_out) or (
+            profile.keep_rows and not self._holds(profile.keep_rows) and not self._holds(profile.comment_rows)
+        ):
             self.skipped += 1
             self._note_target = ""
             return
-        value = profile.value_text(_value(segment, profile, group))
-        if any(rule.holds(group.read) for rule in profile.comment_rows):
+        value = _rounded(profile.value_text(self._value(segment)), profile.significant_digits)
+        if self._holds(profile.comment_rows):
             self.skipped += 1
             name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
             group.comments.append(f"{name}: {value}" if value else name)
             return
-        letter = segment.value(11, 1).strip().upper()
         flags = (text.strip() for text in segment.values(8, 1))
+        code = group.first(self._codes)
         group.rows.append(
             Observation(
-                code=first_value(profile.test_code_fields, group.read),
+                code=code,
                 value=value,
                 unit=_unit(segment),
                 reference_range=segment.value(7).strip(),
-                abnormal_flags=tuple(text for text in flags if text and text != DELETE_VALUE),
-                status=profile.settled_status(letter, value, _STATUS),
-                observed_at=profile.instant(first_value(profile.time_fields, group.read)),
-                replicate=first_value(profile.replicate_fields, group.read),
+                abnormal_flags=tuple([text for text in flags if text and text != DELETE_VALUE]),
+                status=self._status(segment.value(11, 1).strip().upper(), code, value),
+                observed_at=self._instant(group.first(self._times)),
+                replicate=group.first(self._replicates),
                 operator=segment.value(16, 1).strip(),
                 value_type=segment.value(2).strip(),
             )
         )
+
+    def _holds(self, rules: Iterable[FieldRule]) -> bool:
+        read = self._group.read
+        for rule in rules:
+            if rule.holds(read):
+                return True
+        return False
+
+    def _value(self, segment: Segment) -> str:
+        """Return the value as text: structured numeric `<^5` becomes `<5`, a code without code and text becomes ""."""
+        value_type = segment.value(2).strip()
+        if value_type == _STRUCTURED_NUMERIC:
+            return "".join(part.strip() for part in segment.components(5))
+        if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
+            return ""
+        return self._group.first(self._values).rstrip("^")
+
+    def _status(self, letter: str, code: str, value: str) -> ObservationStatus:
+        profile = self._profile
+        status = profile.settled_status(letter, value, _STATUS)
+        is_blank_run = code in profile.zero_is_failure and _ZERO.fullmatch(value) is not None
+        return ObservationStatus.FAILED if is_blank_run else status
+
+    def _instant(self, text: str) -> datetime | None:
+        """Read a time once: the rows of a message mostly share theirs."""
+        if text not in self._instants:
+            self._instants[text] = self._profile.instant(text)
+        return self._instants[text]
 
     def _take_note(self, segment: Segment) -> None:
         """Attach a note to the row or order before it; notes on a patient are nobody's business here."""
@@ -258,14 +305,20 @@ def _queried(message: Hl7Message) -> tuple[str, ...]:
     return tuple(text.strip() for text in found if text.strip() and text.strip() != DELETE_VALUE)
 
 
-def _value(segment: Segment, profile: DeviceProfile, group: _Group) -> str:
-    """Return the value as text; a structured numeric `<^5` becomes `<5`, a code without code and text becomes ""."""
-    value_type = segment.value(2).strip()
-    if value_type == _STRUCTURED_NUMERIC:
-        return "".join(part.strip() for part in segment.components(5))
-    if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
-        return ""
-    return first_value(profile.value_fields, group.read).rstrip("^")
+def _paths(paths: Iterable[str]) -> tuple[FieldPath, ...]:
+    return tuple([parse_path(path) for path in paths])
+
+
+def _rounded(value: str, digits: int) -> str:
+    """Return a number with `digits` significant digits where a device prints binary fractions; 0 leaves it alone."""
+    if not digits or "." not in value:
+        return value
+    try:
+        number = Decimal(value)
+        rounded = Decimal(f"{number:.{digits}g}")
+    except (InvalidOperation, ValueError):
+        return value
+    return value if rounded == number else f"{rounded.normalize():f}"
 
 
 def _unit(segment: Segment) -> str:
@@ -273,6 +326,9 @@ def _unit(segment: Segment) -> str:
 
     Some devices send `10^3/uL` without escaping the caret, which cuts it into two components: it is joined again.
     """
+    first = segment.value(6, 1).strip()
+    if first and first != DELETE_VALUE and not _UNIT_BASE.fullmatch(first):
+        return first
     parts = [part.strip() for part in segment.components(6)]
     if len(parts) > 1 and _UNIT_BASE.fullmatch(parts[0]) and parts[1][:1].isdigit():
         return f"{parts[0]}^{parts[1]}"
