@@ -36,6 +36,7 @@ Repetition: TypeAlias = "str | tuple[Component, ...]"
 FieldValue: TypeAlias = "Repetition | list[Repetition]"
 """A field: text, a tuple of components (each text or a tuple of subcomponents), or a list of repetitions of either."""
 
+
 @dataclass(frozen=True, slots=True)
 class Delimiters:
     """The characters MSH declares; "" where it declares none.

@@ -200,10 +200,7 @@ class _Reader:
 
     def _holds(self, rules: Iterable[FieldRule]) -> bool:
         read = self._group.read
-        for rule in rules:
-            if rule.holds(read):
-                return True
-        return False
+        return any(rule.holds(read) for rule in rules)
 
     def _value(self, segment: Segment) -> str:
         """Return the value as text: structured numeric `<^5` becomes `<5`, a code without code and text becomes ""."""
