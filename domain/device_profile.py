@@ -193,6 +193,12 @@ class WorkRules(BaseModel):
     """On which side blanks are put."""
     connections: Literal["shared", "two"] = "shared"
     """Whether work goes over the connection on which results come, or over one of its own."""
+    coding_system: Annotated[str, Field(max_length=40)] = ""
+    """HL7: the name of the device's own code table in orders (`99ABT`, `99ROC`); empty for what the style says."""
+    answer_s: Annotated[float, Field(gt=0, le=300)] = 15.0
+    """HL7: longest wait for the device's answer to what we send, and for our own answer to its query, seconds."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """HL7: how often work is sent unasked before it goes back into the queue."""
 
 
 class AuLayout(BaseModel):

@@ -332,11 +332,16 @@ def fields_of(segment: Segment) -> list[FieldValue]:
         MessageError: More than MAX_REPETITIONS.
     """
     first = _DELIMITER_FIELD + 1 if segment.name in _DECLARING_SEGMENTS else 1
-    return [_read_field(segment.repetitions(number), segment.delimiters) for number in range(first, segment.size + 1)]
+    return [field_of(segment, number) for number in range(first, segment.size + 1)]
 
 
-def _read_field(repetitions: Sequence[str], marks: Delimiters) -> FieldValue:
-    read = [_read_repetition(text, marks) for text in repetitions]
+def field_of(segment: Segment, number: int) -> FieldValue:
+    """Return one field as `build_segment` takes it, to be echoed.
+
+    Raises:
+        MessageError: More than MAX_REPETITIONS.
+    """
+    read = [_read_repetition(text, segment.delimiters) for text in segment.repetitions(number)]
     return (read[0] if len(read) == 1 else read) if read else ""
 
 

@@ -18,6 +18,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from connectors.hl7.codec import Hl7Message, Segment, parse_message
+from connectors.hl7.queries import read_query
 from domain.device_profile import DELETE_VALUE, DeviceProfile, FieldPath, FieldRule, first_value, parse_path
 from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
 
@@ -38,10 +39,6 @@ _STATUS: Final = {
 """OBX-11, table 0085. N and O announce a question, not a value: held for a person."""
 
 _RESULT_TYPES = frozenset({"ORU", "OUL"})
-_QUERY_FIELDS: Final = {"QPD": 3, "QRD": 8}
-"""Where a query names the specimen."""
-_CEPHEID_QUERY, _CEPHEID_FIELD = "Z03", 4
-"""GeneXpert asks for patient (QPD-3) and specimen (QPD-4). Source: Cepheid 301-2002 rev. E, read in specs."""
 _CODED = frozenset({"CE", "CWE", "CNE"})
 _STRUCTURED_NUMERIC = "SN"
 _UNIT_BASE = re.compile(r"\d+\*?")
@@ -257,17 +254,18 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
     message = parse_message(raw, profile.charset)
     header = message.header
     kind = _kind(message)
+    query = read_query(message, profile) if kind is MessageKind.OTHER else None
     reader = _Reader(message, profile)
     if kind is MessageKind.RESULTS:
         for segment in message.segments[1:]:
             reader.take(segment)
     return InstrumentMessage(
-        kind=kind,
+        kind=MessageKind.QUERY if query else kind,
         message_id=header.value(10).strip(),
         sender=" ".join(part for part in (header.value(3, 1).strip(), header.value(4, 1).strip()) if part),
         sent_at=profile.instant(header.value(7, 1)),
         specimens=reader.specimens(),
-        queried_specimens=_queried(message) if kind is MessageKind.QUERY else (),
+        queried_specimens=query.asked.specimen_ids if query else (),
         skipped_rows=reader.skipped,
         flags=("charset_fallback",) if message.charset_fallback else (),
     )
@@ -280,26 +278,7 @@ def _kind(message: Hl7Message) -> MessageKind:
         return MessageKind.ACKNOWLEDGEMENT
     if message_type in _RESULT_TYPES or (not message_type and "OBX" in names):
         return MessageKind.RESULTS
-    if names & _QUERY_FIELDS.keys() or _is_worklist_query(message):
-        return MessageKind.QUERY
     return MessageKind.OTHER
-
-
-def _is_worklist_query(message: Hl7Message) -> bool:
-    """Mindray haematology asks for its worklist with an order message whose control code is RF."""
-    return any(segment.name == "ORC" and segment.value(1).strip() == "RF" for segment in message.segments)
-
-
-def _queried(message: Hl7Message) -> tuple[str, ...]:
-    found: list[str] = []
-    for segment in message.segments:
-        if segment.name in _QUERY_FIELDS:
-            is_cepheid = segment.value(1, 1).strip() == _CEPHEID_QUERY
-            number = _CEPHEID_FIELD if is_cepheid else _QUERY_FIELDS[segment.name]
-            found += segment.values(number, 1)
-        elif segment.name == "ORC":
-            found.append(segment.value(3, 1) or segment.value(2, 1))
-    return tuple(text.strip() for text in found if text.strip() and text.strip() != DELETE_VALUE)
 
 
 def _paths(paths: Iterable[str]) -> tuple[FieldPath, ...]:
