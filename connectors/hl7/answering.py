@@ -13,8 +13,6 @@ _BY_FORM: Final = {
     "display": replies_display.answer,
     "order": replies_worklist.answer,
 }
-NUMBERED_STYLES: Final = frozenset({"mindray_bs", "mindray_bc", "getein"})
-"""Devices whose own control ids are small numbers, and which expect the like."""
 UNASKED_STYLES: Final = frozenset({"law", "roche_law", "oml"})
 """Styles in which work can be sent to a device that did not ask."""
 

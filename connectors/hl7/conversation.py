@@ -9,13 +9,12 @@ Source: HL7 Transport Specification: MLLP, release 1; HL7 2.5.1, 2.9.2; IHE LAW,
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import re
 
 from connectors.hl7.ack import acknowledgements, commit_acknowledgements, reject
-from connectors.hl7.answering import NUMBERED_STYLES, UNASKED_STYLES, answer_query
-from connectors.hl7.codec import Hl7Message, parse_message
+from connectors.hl7.answering import UNASKED_STYLES, answer_query
+from connectors.hl7.codec import Hl7Message, Segment, parse_message
 from connectors.hl7.device_lines import DeviceLines
 from connectors.hl7.envelope import envelope_for
 from connectors.hl7.framing import Block, BrokenBlock, MllpDecoder, encode_block, split_batch
@@ -65,7 +64,6 @@ class _Conversation:
         self._sender = Sender(self._write, profile)
         self._writing = asyncio.Lock()
         self._sending: list[asyncio.Task[None]] = []
-        self._numbers = itertools.count(1)
 
     async def run(self) -> None:
         if self._profile.work.style == "none":
@@ -129,7 +127,7 @@ class _Conversation:
             if not self._sender.hear(verdict):
                 _log.info("an answer from %s belongs to nothing we sent", self._line.state.peer)
         else:
-            self._hear(message)
+            self._hear(raw)
             query = self._query(message, outcome)
             reply = await self._reply(query) if query is not None else None
             if query is not None and reply is not None:
@@ -146,11 +144,21 @@ class _Conversation:
         except MessageError:
             return None  # it is kept, and answered like everything that cannot be read
 
-    def _hear(self, message: Hl7Message | None) -> None:
+    def _hear(self, raw: bytes) -> None:
         """Note that the device has spoken here: a device with two lines is given work on the other one."""
-        self._shared.hear(message.header if message is not None else None)
+        if self._profile.work.style == "none":
+            return
+        self._shared.hear(self._header(raw) if self._shared.header is None else None)
         if self._profile.work.connections == "two":
             self._stop_sending()
+
+    def _header(self, raw: bytes) -> Segment | None:
+        try:
+            header = parse_message(re.split(rb"[\r\n]", raw.lstrip(), maxsplit=1)[0], self._profile.charset).header
+            envelope_for(self._profile, header)
+        except MessageError:
+            return None
+        return header
 
     def _query(self, message: Hl7Message | None, outcome: StoreOutcome) -> DeviceQuery | None:
         """Return the query to be answered; one that is not stored is refused like any message."""
@@ -206,9 +214,8 @@ class _Conversation:
         async with self._writing:
             await self._line.write(encode_block(message))
 
-    def _next_id(self) -> str:
-        if self._profile.work.style in NUMBERED_STYLES:
-            return str(next(self._numbers))
+    @staticmethod
+    def _next_id() -> str:
         return new_id().hex[:_CONTROL_ID_LENGTH]
 
     async def _until_work_may_go_here(self) -> None:

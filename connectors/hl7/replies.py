@@ -69,6 +69,11 @@ class Inquiry:
             return "AE"
         return "AR" if self.query.is_by_place else "AA"
 
+    @property
+    def echoed_id(self) -> str:
+        """MSH-10 for devices that want to see their own number again, as all known answers to them have it."""
+        return self.query.control_id or self.new_id()
+
 
 def err(code: str) -> list[tuple[str, Sequence[FieldValue]]]:
     """Return the ERR segment of 2.5 and later for MSA-1 `code`; none where it is positive."""

@@ -2,7 +2,8 @@
 
 DSP lines 1 to 28 have fixed meanings (1 patient number, 3 name, 4 birth, 5 sex, 21 barcode, 23 collected, 24 urgent,
 26 kind of specimen), the tests stand from line 29 on as `code^name^unit^range`. DSC-1 is not empty while more tubes
-follow. Empty fields at the end are kept: Getein counts them. No work is `QAK|SR|NF` without DSR.
+follow. All of them carry the control id of the query. Empty fields at the end are kept: Getein counts them. No work
+is `QAK|SR|NF` without DSR.
 
 Source: Mindray BS series host interface manual v5; Getein MAGICL field facts, read in specs.
 """
@@ -33,7 +34,7 @@ def answer(inquiry: Inquiry) -> Reply:
     works = [work for work in inquiry.works or () if work.codes]
     code = inquiry.code
     status = ("OK" if works or inquiry.query.asked.is_cancelled else "NF") if code == "AA" else code
-    heading = Heading(("QCK", "Q02"), inquiry.new_id(), keeps_empty=True)
+    heading = Heading(("QCK", "Q02"), inquiry.echoed_id, keeps_empty=True)
     acknowledged = write_message(inquiry.envelope, heading, inquiry.moment, _head(inquiry, status))
     return Reply(
         (acknowledged,),
@@ -51,7 +52,7 @@ def _head(inquiry: Inquiry, status: str) -> list[tuple[str, Sequence[FieldValue]
 
 
 def _display(inquiry: Inquiry, work: DeviceWork, number: int, count: int) -> Outgoing:
-    control_id = inquiry.new_id()
+    control_id = inquiry.echoed_id
     lines = [*_fixed_lines(inquiry, work), *((code, "", "", "") for code in work.codes)]
     query = [segment for segment in inquiry.query.message.segments if segment.name in {"QRD", "QRF"}]
     body: list[tuple[str, Sequence[FieldValue]]] = _head(inquiry, "OK")

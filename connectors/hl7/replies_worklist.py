@@ -31,7 +31,7 @@ def answer(inquiry: Inquiry) -> Reply:
     body: list[tuple[str, Sequence[FieldValue]]] = [("MSA", [code, inquiry.query.control_id])]
     if works:
         body += _work(inquiry, works[0])
-    message = write_message(inquiry.envelope, Heading(("ORR", "O02"), inquiry.new_id()), inquiry.moment, body)
+    message = write_message(inquiry.envelope, Heading(("ORR", "O02"), inquiry.echoed_id), inquiry.moment, body)
     return Reply((message,))
 
 
