@@ -69,7 +69,8 @@ def envelope_for(profile: DeviceProfile, header: Segment | None = None) -> Envel
     is_whole = all((marks.component, marks.repetition, marks.escape, marks.subcomponent))
     return replace(
         own,
-        ours=(field_of(header, 5) or _OUR_NAME, field_of(header, 6)),
+        # 2.3.1 devices that leave MSH-5 empty show it empty in their examples of answers too
+        ours=(field_of(header, 5) or ("" if header.value(12).startswith("2.3") else _OUR_NAME), field_of(header, 6)),
         theirs=(field_of(header, 3), field_of(header, 4)),
         version=field_of(header, 12) or own.version,
         charset=field_of(header, 18) or (own.charset if profile.work.style in LAW_STYLES else ""),

@@ -42,8 +42,11 @@ def _work(inquiry: Inquiry) -> tuple[Outgoing, ...]:
     works = inquiry.works or ()
     place = _place(inquiry) if len(inquiry.query.asked.specimen_ids) == 1 else NO_PLACE
     found = {work.specimen_id for work in works if work.codes}
-    missing: tuple[str, ...] = tuple(name for name in inquiry.query.asked.specimen_ids if name not in found)
-    if not found and not missing:
+    asked = inquiry.query.asked.specimen_ids
+    missing: tuple[str, ...] = tuple(name for name in asked if name not in found)
+    if found and len(asked) == 1:
+        missing = ()  # the lab may write the number differently from the device
+    elif not found and not asked:
         missing = ("",)  # everything was asked for, and there is nothing
     return tuple(
         [_order(inquiry, work, place) for work in works if work.codes] + [_nothing(inquiry, name) for name in missing]
