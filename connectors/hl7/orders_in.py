@@ -15,7 +15,7 @@ from typing import Final
 
 from connectors.hl7.codec import FieldValue, Hl7Message, Segment
 from connectors.hl7.envelope import Heading, envelope_for, write_message
-from connectors.hl7.patients import STANDARD, PatientRecord, Visit, read_patient, read_visit
+from connectors.hl7.patients import STANDARD, PatientRecord, Visit, patient_segment, read_patient, read_visit
 from connectors.hl7.replies import err
 from domain.device_orders import WorkPriority
 from domain.device_profile import DELETE_VALUE, DeviceProfile
@@ -217,9 +217,8 @@ def order_answer(
     if message.header.value(12, 1).strip() >= "2.5":
         body += err(code)
     answered = [line for line in orders.lines if line.placer_no in verdicts]
-    if answered and orders.patient and orders.patient.numbers:
-        first = orders.patient.numbers[0]
-        body.append(("PID", ["1", "", (first.number, "", "", first.authority, first.kind)]))
+    if answered and orders.patient:
+        body.append(patient_segment(1, orders.patient))
     specimen = None
     for line in answered:
         if kind[1] == "O34" and line.specimen_id != specimen:

@@ -199,12 +199,13 @@ def patient_answer(
         ("QAK", [query.value(4), status]),
         echo(query),
     ]
-    body += [_pid(number, patient) for number, patient in enumerate(patients or (), start=1)]
+    body += [patient_segment(number, patient) for number, patient in enumerate(patients or (), start=1)]
     heading = Heading(("ADR", "A19"), control_id)
     return write_message(envelope_for(STANDARD, message.header), heading, moment, body)
 
 
-def _pid(number: int, patient: PatientRecord) -> tuple[str, Sequence[FieldValue]]:
+def patient_segment(number: int, patient: PatientRecord) -> tuple[str, Sequence[FieldValue]]:
+    """Return PID `number` for a message of ours."""
     letters = {"male": "M", "female": "F", "other": "O"}
     return "PID", [
         str(number),
