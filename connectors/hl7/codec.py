@@ -20,16 +20,11 @@ from domain.errors import MessageError
 MAX_MESSAGE_BYTES = 4 << 20
 MAX_SEGMENTS = 20_000
 MAX_REPETITIONS = 2_000
-_LONGEST_ESCAPE = 400
 _JUNK = "\x00\x1c\ufeff"
 """What some devices leave around their lines; blanks at the end of a line may belong to its last field."""
 _DELIMITER_FIELD = 2
 _DECLARING_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})
 """Segments whose fields 1 and 2 declare the delimiters."""
-
-_HEX = re.compile(r"X(?:[0-9A-Fa-f]{2})+")
-_FORMATTING = re.compile(r"\.(?:sp|in|ti|sk|ce|fi|nf)[+-]?\d{0,3}")
-_LOCAL = re.compile(r"Z\w*|[CM][0-9A-Fa-f]{4,6}")
 
 Component: TypeAlias = "str | tuple[str, ...]"
 Repetition: TypeAlias = "str | tuple[Component, ...]"
@@ -242,44 +237,39 @@ def unescape(text: str, delimiters: Delimiters) -> str:
     mark = delimiters.escape
     if not mark or mark not in text:
         return text
-    written: list[str] = []
-    position = 0
-    while True:
-        start = text.find(mark, position)
-        if start < 0:
-            written.append(text[position:])
-            return "".join(written)
-        end = text.find(mark, start + 1, start + _LONGEST_ESCAPE)
-        resolved = _resolve(text[start + 1 : end], delimiters) if end >= 0 else None
-        if resolved is None:
-            position, start = start + 1, position
-            written.append(text[start:position])
-        else:
-            written.append(text[position:start] + resolved)
-            position = end + 1
+    named = _named_escapes(delimiters)
+    return _sequences(mark).sub(lambda match: _resolved(match[1], named), text)
 
 
 @lru_cache(maxsize=64)
 def _named_escapes(marks: Delimiters) -> dict[str, str]:
     named = {"F": marks.field, "S": marks.component, "T": marks.subcomponent, "R": marks.repetition, "E": marks.escape}
-    if marks.truncation:
-        named["P"] = marks.truncation
+    named["P"] = marks.truncation or f"{marks.escape}P{marks.escape}"  # means nothing where none is declared
     return {**named, "H": "", "N": "", ".br": "\n"}
 
 
-def _resolve(code: str, delimiters: Delimiters) -> str | None:
-    named = _named_escapes(delimiters).get(code)
-    if named is not None:
-        return named
-    if _HEX.fullmatch(code):
+@lru_cache(maxsize=64)
+def _sequences(mark: str) -> re.Pattern[str]:
+    """Return what a sequence looks like between two escape characters; bounded, so that any text is read in time."""
+    escaped = re.escape(mark)
+    return re.compile(
+        rf"{escaped}([FSTREHNP]|X(?:[0-9A-Fa-f]{{2}}){{1,200}}|\.(?:br|(?:sp|in|ti|sk|ce|fi|nf)[+-]?\d{{0,3}})"
+        rf"|[CM][0-9A-Fa-f]{{4,6}}|Z(?:(?!{escaped})\w){{0,200}}){escaped}"
+    )
+
+
+def _resolved(code: str, named: dict[str, str]) -> str:
+    if code in named:
+        return named[code]
+    if code[0] == "X":
         pieces = bytes.fromhex(code[1:])
         try:
             return pieces.decode("utf-8")
         except UnicodeDecodeError:
             return pieces.decode("latin-1")
-    if _FORMATTING.fullmatch(code):
+    if code[0] == ".":
         return "\n" if code.startswith((".sp", ".ce")) else " "
-    return "" if _LOCAL.fullmatch(code) else None
+    return ""
 
 
 @lru_cache(maxsize=64)
@@ -288,7 +278,7 @@ def _escapes(marks: Delimiters) -> dict[int, str]:
     mark = marks.escape
     table = {code: f"{mark}X{code:02X}{mark}" if mark else " " for code in (*range(32), 127)}
     for name, character in _named_escapes(marks).items():
-        if len(name) == 1 and character:
+        if len(name) == len(character) == 1:
             table[ord(character)] = f"{mark}{name}{mark}" if mark else " "
     return table
 
@@ -362,6 +352,12 @@ def encode_message(message: Hl7Message) -> str:
     What comes out means the same; it differs from what came in where the sender did not escape a lone escape
     character, or used sequences that stand for nothing (highlighting) or for a character that needs none.
     """
-    return "".join(
-        build_segment(segment.text[:3], fields_of(segment), message.delimiters) for segment in message.segments
-    )
+    return "".join(_write_anew(segment, message.delimiters) for segment in message.segments)
+
+
+def _write_anew(segment: Segment, marks: Delimiters) -> str:
+    name = segment.text.partition(marks.field)[0]
+    written = [_write_field(value, marks) for value in fields_of(segment)]
+    if segment.name in _DECLARING_SEGMENTS:  # what is declared stays, also where it is no delimiter
+        written = [segment.raw(2), *written] if segment.size > 1 else []
+    return marks.field.join([name, *written]) + "\r"

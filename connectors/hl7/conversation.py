@@ -14,6 +14,7 @@ import re
 
 from connectors.hl7.ack import acknowledgements, commit_acknowledgements, reject
 from connectors.hl7.answering import UNASKED_STYLES, answer_query
+from connectors.hl7.charsets import wide_charset
 from connectors.hl7.codec import Hl7Message, Segment, parse_message
 from connectors.hl7.device_lines import DeviceLines
 from connectors.hl7.envelope import envelope_for
@@ -32,8 +33,9 @@ from domain.observations import StoreOutcome
 
 _log = logging.getLogger(__name__)
 
-_CONCERNS_WORK = re.compile(rb"[\r\n]\s*(?:MSA|QPD|QRD|QID|ORC)", re.IGNORECASE)
+_CONCERNS_WORK = re.compile(rb"[\r\n] {0,8}(?:MSA|QPD|QRD|QID|ORC)", re.IGNORECASE)
 """Messages without these segments are no queries and no answers: they need not be read here."""
+_MOST_IN_A_BATCH = 2000
 _CONTROL_ID_LENGTH = 20
 
 
@@ -116,7 +118,12 @@ class _Conversation:
             if isinstance(block, BrokenBlock):
                 await self._take_broken(block)
                 continue
-            for raw in split_batch(block.message) or [block.message]:
+            messages = split_batch(block.message) or [block.message]
+            if len(messages) > _MOST_IN_A_BATCH:
+                reason = f"more than {_MOST_IN_A_BATCH} messages in one block"
+                await self._take_broken(BrokenBlock(block.message, reason, is_oversized=True))
+                continue
+            for raw in messages:
                 await self._take(raw)
 
     async def _take(self, raw: bytes) -> None:
@@ -137,7 +144,7 @@ class _Conversation:
         await self._answer(acknowledgements(raw, outcome, self._profile), outcome)
 
     def _read(self, raw: bytes) -> Hl7Message | None:
-        if self._profile.work.style == "none" or not _CONCERNS_WORK.search(raw):
+        if self._profile.work.style == "none" or not (_CONCERNS_WORK.search(raw) or wide_charset(raw)):
             return None
         try:
             return parse_message(raw, self._profile.charset)

@@ -42,6 +42,7 @@ _RESULT_TYPES = frozenset({"ORU", "OUL"})
 _CODED = frozenset({"CE", "CWE", "CNE"})
 _STRUCTURED_NUMERIC = "SN"
 _UNIT_BASE = re.compile(r"\d+\*?")
+_LONGEST_NUMBER = 40
 _ZERO = re.compile(r"[+-]?0*\.?0*(?<=0)")
 
 
@@ -211,7 +212,7 @@ class _Reader:
     def _status(self, letter: str, code: str, value: str) -> ObservationStatus:
         profile = self._profile
         status = profile.settled_status(letter, value, _STATUS)
-        is_blank_run = code in profile.zero_is_failure and _ZERO.fullmatch(value) is not None
+        is_blank_run = code in profile.zero_is_failure and _ZERO.fullmatch(value[:_LONGEST_NUMBER]) is not None
         return ObservationStatus.FAILED if is_blank_run else status
 
     def _instant(self, text: str) -> datetime | None:
@@ -287,7 +288,7 @@ def _paths(paths: Iterable[str]) -> tuple[FieldPath, ...]:
 
 def _rounded(value: str, digits: int) -> str:
     """Return a number with `digits` significant digits where a device prints binary fractions; 0 leaves it alone."""
-    if not digits or "." not in value:
+    if not digits or "." not in value or len(value) > _LONGEST_NUMBER:
         return value
     try:
         number = Decimal(value)

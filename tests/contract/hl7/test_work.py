@@ -410,6 +410,13 @@ async def test_every_message_of_a_batch_is_kept_and_answered():
     assert shelf.kept == [RESULT, RESULT.replace(b"|R1|", b"|R2|")]
 
 
+async def test_a_block_of_very_many_messages_is_kept_whole_and_refused():
+    async with lab(None, "none") as (shelf, device, _):
+        await device.say(b"MSH|^~\\&|A\r" * 2001)
+        assert (await device.hear())[1].startswith("MSA|AR|")
+    assert len(shelf.kept) == 1
+
+
 async def test_a_device_that_does_not_read_loses_its_connection_and_the_work_goes_back():
     desk = Desk()
     profile = DeviceProfile(protocol="hl7", work=WorkRules(style="law", sends_unasked=True, answer_s=5))

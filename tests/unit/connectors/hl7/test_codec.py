@@ -210,3 +210,4 @@ def test_batch_headers_declare_their_own_delimiters():
 
 def test_blanks_at_the_end_of_a_line_belong_to_its_last_field():
     assert parse_message(b"MSH|^~\\&|A\r  OBX|1|ST|X||5  \r   \r").segments[1].raw(5) == "5  "
+    assert unescape("cut\\P\\", DEFAULT_DELIMITERS) == "cut\\P\\"
