@@ -107,10 +107,12 @@ class Segment:
 
     def values(self, number: int, component: int = 0, subcomponent: int = 0) -> tuple[str, ...]:
         """Return field `number`, or a component or subcomponent, unescaped, for each repetition."""
-        repetitions = self.repetitions(number)
-        if len(repetitions) == 1:  # by far the most frequent; a generator would cost more than the work
-            return (self._part(repetitions[0], component, subcomponent),)
-        return tuple(self._part(text, component, subcomponent) for text in repetitions)
+        text = self.raw(number)
+        if not text:
+            return ()
+        if self._delimiters.repetition not in text:  # by far the most frequent
+            return (self._part(text, component, subcomponent),)
+        return tuple(self._part(piece, component, subcomponent) for piece in self.repetitions(number))
 
     def value(self, number: int, component: int = 0, subcomponent: int = 0) -> str:
         """Return the first repetition of `values`, or ""."""
@@ -142,7 +144,10 @@ class Segment:
     def _part(self, text: str, component: int, subcomponent: int) -> str:
         marks = self._delimiters
         if component:
-            text = _nth(text, marks.component, component)
+            if component == 1 and marks.component:
+                text = text.partition(marks.component)[0]
+            else:
+                text = _nth(text, marks.component, component)
             if subcomponent:
                 text = _nth(text, marks.subcomponent, subcomponent)
         return unescape(text, marks) if marks.escape in text else text
@@ -244,7 +249,8 @@ def unescape(text: str, delimiters: Delimiters) -> str:
 @lru_cache(maxsize=64)
 def _named_escapes(marks: Delimiters) -> dict[str, str]:
     named = {"F": marks.field, "S": marks.component, "T": marks.subcomponent, "R": marks.repetition, "E": marks.escape}
-    named["P"] = marks.truncation or f"{marks.escape}P{marks.escape}"  # means nothing where none is declared
+    if marks.escape:  # where no truncation character is declared, P means nothing and stays as it is
+        named["P"] = marks.truncation or f"{marks.escape}P{marks.escape}"
     return {**named, "H": "", "N": "", ".br": "\n"}
 
 

@@ -59,7 +59,12 @@ class _Group:
         """Return what `first_value` does, without the detour over text paths: it is asked several times per row."""
         for name, number, component, subcomponent in paths:
             segment = self.segments.get(name)
-            for value in segment.values(number, component, subcomponent) if segment else ():
+            if segment is None:
+                continue
+            text = segment.value(number, component, subcomponent).strip()
+            if text and text != DELETE_VALUE:
+                return text
+            for value in segment.values(number, component, subcomponent)[1:]:
                 text = value.strip()
                 if text and text != DELETE_VALUE:
                     return text
@@ -89,7 +94,10 @@ class _Reader:
         self._times = _paths(profile.time_fields)
         self._replicates = _paths(profile.replicate_fields)
         self._left_out = (*profile.skip_rows, *profile.image_rows)
+        # what the rows of a message mostly share is read once
         self._instants: dict[str, datetime | None] = {}
+        self._units: dict[str, str] = {}
+        self._abnormal: dict[str, tuple[str, ...]] = {}
         self.skipped = 0
 
     def take(self, segment: Segment) -> None:
@@ -179,15 +187,14 @@ class _Reader:
             name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
             group.comments.append(f"{name}: {value}" if value else name)
             return
-        flags = (text.strip() for text in segment.values(8, 1))
         code = group.first(self._codes)
         group.rows.append(
             Observation(
                 code=code,
                 value=value,
-                unit=_unit(segment),
+                unit=self._unit(segment),
                 reference_range=segment.value(7).strip(),
-                abnormal_flags=tuple([text for text in flags if text and text != DELETE_VALUE]),
+                abnormal_flags=self._flags(segment),
                 status=self._status(segment.value(11, 1).strip().upper(), code, value),
                 observed_at=self._instant(group.first(self._times)),
                 replicate=group.first(self._replicates),
@@ -216,10 +223,22 @@ class _Reader:
         return ObservationStatus.FAILED if is_blank_run else status
 
     def _instant(self, text: str) -> datetime | None:
-        """Read a time once: the rows of a message mostly share theirs."""
         if text not in self._instants:
             self._instants[text] = self._profile.instant(text)
         return self._instants[text]
+
+    def _unit(self, segment: Segment) -> str:
+        raw = segment.raw(6)
+        if raw not in self._units:
+            self._units[raw] = _unit(segment)
+        return self._units[raw]
+
+    def _flags(self, segment: Segment) -> tuple[str, ...]:
+        raw = segment.raw(8)
+        if raw not in self._abnormal:
+            flags = (text.strip() for text in segment.values(8, 1))
+            self._abnormal[raw] = tuple([text for text in flags if text and text != DELETE_VALUE])
+        return self._abnormal[raw]
 
     def _take_note(self, segment: Segment) -> None:
         """Attach a note to the row or order before it; notes on a patient are nobody's business here."""

@@ -190,7 +190,7 @@ def test_the_truncation_character_is_kept_and_escaped():
 
 def test_without_an_escape_character_delimiters_become_blanks():
     marks = Delimiters("|", "^", "~", "", "")
-    assert escape("a|b^c\r", marks) == "a b c "
+    assert escape("a|b^c\rHNPX", marks) == "a b c HNPX"
 
 
 def test_what_differs_when_it_is_written_anew():
