@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Coroutine
+from typing import Any
 
 from connectors.hl7.ack import acknowledgements, commit_acknowledgements, reject
 from connectors.hl7.answering import UNASKED_STYLES, answer_query
@@ -127,13 +129,12 @@ class _Conversation:
                 await self._take(raw)
 
     async def _take(self, raw: bytes) -> None:
-        outcome = await self._line.keep(raw)
         message = self._read(raw)
         verdict = read_verdict(message) if message is not None else None
-        if verdict is not None:
-            if not self._sender.hear(verdict):
-                _log.info("an answer from %s belongs to nothing we sent", self._line.state.peer)
-        else:
+        if verdict is not None and not self._sender.hear(verdict):
+            _log.info("an answer from %s belongs to nothing we sent", self._line.state.peer)
+        outcome = await self._line.keep(raw)
+        if verdict is None:
             self._hear(raw)
             query = self._query(message, outcome)
             reply = await self._reply(query) if query is not None else None
@@ -238,17 +239,29 @@ class _Conversation:
         await self._until_work_may_go_here()
         while True:
             download = await desk.next_download()
-            result, note = DownloadResult.UNDELIVERED, "the connection ended"
+            control_id = self._next_id()
+            outcome: tuple[DownloadResult, str] | None = None
             try:
-                result, note = await self._deliver(download)
+                outcome = await self._deliver(download, control_id)
             finally:
-                await desk.settle(download, result, note)
+                result, note = outcome or self._sender.outcome_of(control_id)
+                await _finished(desk.settle(download, result, note))
             if result is DownloadResult.UNDELIVERED:
                 await asyncio.sleep(self._profile.work.answer_s)
 
-    async def _deliver(self, download: Download) -> tuple[DownloadResult, str]:
+    async def _deliver(self, download: Download, control_id: str) -> tuple[DownloadResult, str]:
         if self._profile.work.style not in UNASKED_STYLES:
             return DownloadResult.REFUSED, "this device takes only work that it asks for"
         if not download.work.codes:
             return DownloadResult.REFUSED, "no tests to send"
-        return await self._sender.deliver(download, self._shared.header, self._next_id())
+        return await self._sender.deliver(download, self._shared.header, control_id)
+
+
+async def _finished(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work` to its end also when we are cancelled meanwhile: what was sent must not stay open in the queue."""
+    running = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await running
+        raise

@@ -43,9 +43,10 @@ class DeviceLines:
         return self._waiting.qsize() + messages <= MOST_WAITING
 
     def queue(self, messages: tuple[Outgoing, ...], seconds: float) -> None:
-        """Let messages wait to be sent, each at most `seconds` longer than the one before."""
+        """Let messages wait to be sent, each at most `seconds` longer than the one before; what has no room is lost."""
         now = asyncio.get_running_loop().time()
-        for position, message in enumerate(messages, start=self._waiting.qsize() + 1):
+        room = MOST_WAITING - self._waiting.qsize()
+        for position, message in enumerate(messages[:room], start=self._waiting.qsize() + 1):
             self._waiting.put_nowait((now + seconds * position, message))
 
     async def next(self) -> Outgoing:

@@ -40,6 +40,7 @@ class Sender:
         self._profile = profile
         self._turn = asyncio.Lock()
         self._expected: dict[str, asyncio.Future[Verdict]] = {}
+        self._last_heard: Verdict | None = None
 
     def hear(self, verdict: Verdict) -> bool:
         """Take an answer of the device; False where it belongs to nothing we wait for."""
@@ -48,7 +49,15 @@ class Sender:
             return False
         if not verdict.is_commit and not answered.done():
             answered.set_result(verdict)
+            self._last_heard = verdict
         return True
+
+    def outcome_of(self, control_id: str) -> tuple[DownloadResult, str]:
+        """Return what became of a message when the connection ended, perhaps right after its answer."""
+        last = self._last_heard
+        if last is not None and last.control_id == control_id and last.result is not None:
+            return _outcome(last)
+        return DownloadResult.UNDELIVERED, "the connection ended"
 
     async def ask(self, message: Outgoing, attempts: int = 1) -> Verdict | None:
         """Send `message` until it is answered or the attempts are used up.
@@ -101,9 +110,7 @@ class Sender:
         verdict = await self.ask(Outgoing(control_id, message), self._profile.work.attempts)
         if verdict is None:
             return DownloadResult.UNDELIVERED, "the device did not answer"
-        if verdict.result is None:
-            return DownloadResult.REFUSED, verdict.note
-        return verdict.result, verdict.note
+        return _outcome(verdict)
 
     async def answer(self, message: Outgoing) -> None:
         """Send work that the device asked for, once: a device that misses it asks again.
@@ -116,3 +123,8 @@ class Sender:
             _log.warning("no answer to work that the device asked for")
         elif verdict.result is not DownloadResult.ACCEPTED:
             _log.info("work that the device asked for was not taken: %s", verdict.note)
+
+
+def _outcome(verdict: Verdict) -> tuple[DownloadResult, str]:
+    """A device that wants work again and again is not able to take it."""
+    return verdict.result or DownloadResult.REFUSED, verdict.note

@@ -25,6 +25,7 @@ class Desk:
         self.works = {work.specimen_id: work for work in works}
         self.is_away = False
         self.slow_s = 0.0
+        self.settle_s = 0.0
         self.asked: list[WorkQuery] = []
         self.waiting: asyncio.Queue[Download] = asyncio.Queue()
         self.settled: list[tuple[UUID, DownloadResult, str]] = []
@@ -42,6 +43,7 @@ class Desk:
         return await self.waiting.get()
 
     async def settle(self, download: Download, result: DownloadResult, note: str = "") -> None:
+        await asyncio.sleep(self.settle_s)
         self.settled.append((download.id, result, note))
         self.changed.set()
 
@@ -353,6 +355,26 @@ async def test_work_in_hand_goes_back_when_the_connection_ends():
         device.close()
         assert await desk.outcome() == (DownloadResult.UNDELIVERED, "the connection ended")
         assert server.totals["failed"] == 0
+
+
+async def test_an_answer_just_before_the_end_of_the_connection_is_settled():
+    desk = Desk()
+    desk.settle_s = 0.1
+    async with lab(desk, sends_unasked=True) as (_, device, _server):
+        desk.send(tube("S1", "1"))
+        await device.answer(await device.hear(), "ORC|OK|S1-1")
+        device.close()
+        assert (await desk.outcome())[0] is DownloadResult.ACCEPTED
+
+
+async def test_a_stop_of_the_server_gives_work_back():
+    desk = Desk()
+    desk.settle_s = 0.05
+    async with lab(desk, sends_unasked=True) as (_, device, server):
+        desk.send(tube("S1", "1"))
+        await device.hear()
+        await server.stop()
+        assert desk.settled[0][1] is DownloadResult.UNDELIVERED
 
 
 @pytest.mark.parametrize("style", ["cepheid", "mindray_bs", "mindray_bc", "getein"])

@@ -35,10 +35,12 @@ async def test_messages_wait_in_their_order_and_not_for_ever():
     assert (await lines.next()).control_id == "d"
 
 
-def test_there_is_an_end_to_what_waits():
+async def test_there_is_an_end_to_what_waits():
     lines = DeviceLines()
     assert lines.has_room_for(MOST_WAITING)
     assert not lines.has_room_for(MOST_WAITING + 1)
+    lines.queue(messages(*map(str, range(MOST_WAITING + 5))), 5)
+    assert not lines.has_room_for(1)
 
 
 async def test_the_first_word_of_a_device_is_waited_for():

@@ -97,3 +97,22 @@ async def test_work_asked_for_is_sent_once_whatever_comes_of_it():
         wire = Wire(verdict)
         await wire.sender.answer(MESSAGE)
         assert len(wire.written) == 1
+
+
+async def test_an_answer_counts_also_when_nobody_waits_any_more():
+    wire = Wire()
+    waiting = asyncio.ensure_future(wire.sender.ask(MESSAGE))
+    await asyncio.sleep(0)
+    assert wire.sender.outcome_of("C") == (DownloadResult.UNDELIVERED, "the connection ended")
+    assert wire.sender.hear(said(YES))
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    assert wire.sender.outcome_of("C") == (YES, "")
+    assert wire.sender.outcome_of("D")[0] is DownloadResult.UNDELIVERED
+
+
+async def test_a_device_that_wanted_it_again_has_not_refused_it_when_the_connection_ends():
+    wire = Wire(said(None, note="answered AE"))
+    await wire.sender.ask(MESSAGE)
+    assert wire.sender.outcome_of("C")[0] is DownloadResult.UNDELIVERED
