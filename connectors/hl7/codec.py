@@ -17,7 +17,7 @@ from typing import TypeAlias
 from connectors.hl7.charsets import text_of
 from domain.errors import MessageError
 
-MAX_MESSAGE_BYTES = 4 << 20
+MAX_MESSAGE_BYTES = 16 << 20
 MAX_SEGMENTS = 20_000
 MAX_REPETITIONS = 2_000
 _JUNK = "\x00\x1c\ufeff"

@@ -7,6 +7,7 @@ from connectors.hl7.codec import parse_message
 from connectors.hl7.envelope import envelope_for
 from connectors.hl7.queries import read_query
 from connectors.hl7.replies import Inquiry
+from connectors.hl7.validation import validate_message
 from domain.errors import MessageError
 from tests.unit.connectors.hl7.work import (
     MOMENT,
@@ -38,6 +39,25 @@ def test_a_device_is_answered_in_the_form_in_which_it_asks(style, text):
 def test_a_query_taken_back_is_only_acknowledged():
     text = "MSH|^~\\&|G||L||2026||QCN^J01|1|P|2.5\rQID|tag|N/D\r"
     assert answer_query(inquiry(text, (), profile("cepheid"))) is None
+
+
+@pytest.mark.parametrize(
+    ("style", "text", "works", "findings"),
+    [
+        ("law", law_query(), (tube("261123000017", "1"),), [(), ()]),
+        ("law", law_query(), (), [(), ()]),
+        ("law", law_query(), None, [()]),
+        ("mindray_bs", display_query(), (), [()]),
+        # the device's own QRD, which is echoed, leaves out a field that the standard requires
+        ("mindray_bs", display_query(), (tube("S", "1"),), [(), ("Missing required child QRD.QRD_10",)]),
+        ("mindray_bc", worklist_query(), (), [()]),
+    ],
+)
+def test_hl7apy_agrees_with_the_answers(style, text, works, findings):
+    reply = answer_query(inquiry(text, works, profile(style)))
+    assert reply is not None
+    messages = [*reply.at_once, *(outgoing.message for outgoing in reply.then)]
+    assert [validate_message(message).findings for message in messages] == findings
 
 
 FIELDS = st.lists(st.text(max_size=8), max_size=14).map("|".join)
