@@ -22,6 +22,9 @@ QueryForm: TypeAlias = Literal["parameters", "cepheid", "display", "order", "can
 _SPECIMEN_FIELDS: Final = {"parameters": ("QPD", 3), "cepheid": ("QPD", 4), "display": ("QRD", 8)}
 _CEPHEID = frozenset({"Z01", "Z03"})
 """Source: Cepheid GeneXpert LIS interface 301-2002 rev. E, read in specs."""
+_DISPLAY_EVENTS = frozenset({"", "Q01", "Q02"})
+"""MSH-9.2 of display queries; QRD also asks for patients (A19) and results (R02)."""
+_MOST_SPECIMENS = 2000
 _ASKS_FOR_ALL = frozenset({"WOS_ALL", "Z01"})
 
 
@@ -60,7 +63,8 @@ def read_query(message: Hl7Message, profile: DeviceProfile) -> DeviceQuery | Non
         return None
     for name in ("QPD", "QRD", "QID"):
         if name in first:
-            return _read(message, first[name], profile)
+            is_about_work = name != "QRD" or message.header.value(9, 2).strip().upper() in _DISPLAY_EVENTS
+            return _read(message, first[name], profile) if is_about_work else None
     if message.header.value(9, 1).strip().upper() == "ORM":
         return _worklist_query(message, profile)
     return None
@@ -106,4 +110,4 @@ def _named_by_profile(message: Hl7Message, profile: DeviceProfile) -> list[str]:
 
 def _distinct(found: tuple[str, ...] | list[str]) -> tuple[str, ...]:
     texts = (text.strip() for text in found)
-    return tuple(dict.fromkeys(text for text in texts if text and text != DELETE_VALUE))
+    return tuple(dict.fromkeys(text for text in texts if text and text != DELETE_VALUE))[:_MOST_SPECIMENS]

@@ -48,6 +48,7 @@ def test_a_rack_without_a_tube_is_a_place(name):
         "MSH|^~\\&|A|B|||2026||ORM^O01|1|P|2.3.1\rORC|NW|1\rOBR|1\r",
         "MSH|^~\\&|A|B|||2026||RSP^K11|1|P|2.5.1\rMSA|AA|1\rQPD|WOS|T|S\r",
         "MSH|^~\\&|A|B|||2026||ESU^U01|1|P|2.4\rEQU|1\r",
+        "MSH|^~\\&|A|B|||2026||QRY^A19|1|P|2.4\rQRD|2026|R|I|Q1|||1^RD|P0001|DEM\r",
     ],
 )
 def test_what_is_no_query(text):
