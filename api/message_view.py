@@ -12,8 +12,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from connectors.analyzers.driver import read_message
 from connectors.astm.codec import Record, parse_records
+from connectors.astm.fields import field_name as astm_field_name
 from connectors.astm.records import unframe
 from connectors.hl7.codec import Segment, parse_message
+from connectors.hl7.names import field_name as hl7_field_name
 from domain.control_names import readable
 from domain.device_profile import DeviceProfile, decode_text
 from domain.errors import FrameError, MessageError
@@ -28,7 +30,7 @@ _MAX_FIELD_NUMBER: Final = 120
 FieldName = Callable[[str, int], str]
 """Returns the name of a field of a record or segment, or "" (`("O", 3)` → `Specimen ID`)."""
 
-FIELD_NAMES: Final[dict[str, FieldName]] = {}
+FIELD_NAMES: Final[Mapping[str, FieldName]] = {"astm": astm_field_name, "hl7": hl7_field_name}
 """By protocol. What is not named is shown by its number alone."""
 
 _READ = TypeAdapter(InstrumentMessage)

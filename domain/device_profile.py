@@ -27,6 +27,8 @@ FieldReader: TypeAlias = Callable[[str], tuple[str, ...]]
 DELETE_VALUE: Final = '""'
 """Both standards write two quotes for "delete what you have": never an id or a value."""
 
+_USABLE: Final = frozenset({ObservationStatus.FINAL, ObservationStatus.CORRECTED, ObservationStatus.PRELIMINARY})
+
 _PATH = re.compile(r"([A-Z][A-Z0-9]{0,2})\.(\d{1,3})(?:\.(\d{1,2})(?:\.(\d{1,2}))?)?")
 _INSTANT = re.compile(
     r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d{1,6})?)?)? ?([+-]\d{4})?", re.ASCII
@@ -208,6 +210,12 @@ class WorkRules(BaseModel):
     """On which side blanks are put."""
     connections: Literal["shared", "two"] = "shared"
     """Whether work goes over the connection on which results come, or over one of its own."""
+    coding_system: Annotated[str, Field(max_length=40)] = ""
+    """HL7: the name of the device's own code table in orders (`99ABT`, `99ROC`); empty for what the style says."""
+    answer_s: Annotated[float, Field(gt=0, le=300)] = 15.0
+    """HL7: longest wait for the device's answer to what we send, and for our own answer to its query, seconds."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """HL7: how often work is sent unasked before it goes back into the queue."""
 
 
 class AuLayout(BaseModel):
@@ -342,8 +350,7 @@ class DeviceProfile(BaseModel):
         A row that calls itself final without a usable value has failed.
         """
         status = self.status_overrides.get(letter) or table.get(letter, ObservationStatus.UNKNOWN)
-        usable = status in {ObservationStatus.FINAL, ObservationStatus.CORRECTED, ObservationStatus.PRELIMINARY}
-        if usable and (not value or value == DELETE_VALUE or value in self.not_values):
+        if status in _USABLE and (not value or value == DELETE_VALUE or value in self.not_values):
             return ObservationStatus.FAILED
         return status
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from connectors.hl7.charsets import wide_charset
 from domain.clock import IST, utc_now
 from domain.device_profile import DeviceProfile
 from domain.ids import new_id
@@ -28,7 +29,11 @@ _MARKS = re.compile(rb"[!-/:-@\[-`{-~]{1,5}")
 """Characters fit to be delimiters: ASCII punctuation."""
 _LONGEST_ECHO = 250
 """Bytes of a field that are echoed at most; MSH-10 is at most 199 characters in the newest versions."""
+_LONGEST_HEADER = 16_000
 _CONTROL_ID_LENGTH = 20
+_ZONE = re.compile(rb"[+-]\d{4}\s*$")
+_OTHER_TRIGGERS: Final = {b"R30": b"R33"}
+"""Answers that are not named after their question. Source: HL7 2.5.1, 7.3.3, read in specs."""
 _WITH_ERR = (2, 5)
 _WITH_STRUCTURE = (2, 4)
 _CODES: Final = {
@@ -65,7 +70,11 @@ class _Header:
 
 
 def _header_of(raw: bytes) -> _Header | None:
-    line = re.split(rb"[\r\n]", raw.lstrip(b"\x0b \r\n\xef\xbb\xbf")[:4000], maxsplit=1)[0]
+    head = raw[:_LONGEST_HEADER]
+    wide = wide_charset(head)
+    if wide:
+        head = head.decode(wide, errors="replace").encode()
+    line = re.split(rb"[\r\n]", head.lstrip(b"\x0b \r\n\xef\xbb\xbf"), maxsplit=1)[0]
     mark = line[3:4]
     if line[:3].upper() != b"MSH" or not _MARKS.fullmatch(mark):
         return None
@@ -120,6 +129,15 @@ def acknowledgements(
     return answers
 
 
+def commit_acknowledgements(raw: bytes, outcome: StoreOutcome, profile: DeviceProfile | None = None) -> list[bytes]:
+    """Return what enhanced mode wants at once for a message whose own answer follows; often nothing."""
+    header = _header_of(raw)
+    is_original = profile is not None and profile.ack_mode == "original"
+    if header is None or is_original or not _is_due(header.field(15).strip().upper(), is_good=outcome.accepted):
+        return []
+    return [_build(header, "CA" if outcome.accepted else "CE", outcome.note, utc_now())]
+
+
 def reject(raw: bytes, reason: str, *, now: datetime | None = None) -> bytes:
     """Return AR for a message that would be refused again, e.g. one beyond the size limit."""
     header = _header_of(raw)
@@ -142,14 +160,15 @@ def _is_due(condition: bytes, *, is_good: bool) -> bool:
 def _build(header: _Header, code: str, note: str, moment: datetime) -> bytes:
     mark, component = header.mark, header.component
     kind = [b"ACK"]
-    trigger = header.field(9).split(component)[1:2] if component else []
-    if trigger and trigger[0].strip():
-        kind += [trigger[0].strip(), b"ACK"] if header.version >= _WITH_STRUCTURE else [trigger[0].strip()]
+    trigger = b"".join(header.field(9).split(component)[1:2]).strip() if component else b""
+    if trigger:
+        trigger = _OTHER_TRIGGERS.get(trigger, trigger)
+        kind += [trigger, b"ACK"] if header.version >= _WITH_STRUCTURE else [trigger]
     msh = [
         b"MSH",
         header.encoding,
         *(header.field(number) for number in (5, 6, 3, 4)),
-        _stamp(moment),
+        _stamp(moment, has_zone=_ZONE.search(header.field(7)) is not None),
         b"",
         component.join(kind),
         _new_control_id(),
@@ -157,6 +176,8 @@ def _build(header: _Header, code: str, note: str, moment: datetime) -> bytes:
         header.field(12),
         *[b""] * 5,
         header.field(18),
+        *[b""] * 2,
+        header.field(21),
     ]
     text = _clean(note, header.encoding + mark)
     msa = [b"MSA", code.encode(), header.field(10)] + ([text] if text else [])
@@ -175,9 +196,9 @@ def _without_header(code: str, note: str, moment: datetime) -> bytes:
     return b"|".join(msh) + b"\r" + b"|".join([b"MSA", code.encode(), b"", text]) + b"\r"
 
 
-def _stamp(moment: datetime) -> bytes:
-    """Local time without offset: simple parsers in devices know nothing else."""
-    return moment.astimezone(IST).strftime("%Y%m%d%H%M%S").encode()
+def _stamp(moment: datetime, *, has_zone: bool = False) -> bytes:
+    """Local time; without offset unless the device sends one itself: simple parsers know nothing else."""
+    return moment.astimezone(IST).strftime("%Y%m%d%H%M%S%z" if has_zone else "%Y%m%d%H%M%S").encode()
 
 
 def _new_control_id() -> bytes:

@@ -11,51 +11,46 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import lru_cache
+from typing import TypeAlias
 
-from domain.device_profile import decode_text
+from connectors.hl7.charsets import text_of
 from domain.errors import MessageError
 
-MAX_MESSAGE_BYTES = 4 << 20
+MAX_MESSAGE_BYTES = 16 << 20
 MAX_SEGMENTS = 20_000
 MAX_REPETITIONS = 2_000
-_LONGEST_ESCAPE = 400
+_JUNK = "\x00\x1c\ufeff"
+"""What some devices leave around their lines; blanks at the end of a line may belong to its last field."""
 _DELIMITER_FIELD = 2
-"""MSH-1 and MSH-2 declare the delimiters, so they cannot be cut by them."""
-_CHARSET_FIELD = 18
+_DECLARING_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})
+"""Segments whose fields 1 and 2 declare the delimiters."""
 
-Repetition: TypeAlias = "str | tuple[str, ...]"
+Component: TypeAlias = "str | tuple[str, ...]"
+Repetition: TypeAlias = "str | tuple[Component, ...]"
 FieldValue: TypeAlias = "Repetition | list[Repetition]"
-"""A field to write: text, a tuple of components, or a list of repetitions of either."""
-
-_CHARSETS: Final = {
-    "": "",
-    "ASCII": "ascii",
-    "ISO IR6": "ascii",
-    "ISO IR14": "shift_jis",
-    "ISO IR87": "iso2022_jp",
-    "ISO IR159": "iso2022_jp_1",
-    "GB 18030-2000": "gb18030",
-    "KS X 1001": "euc_kr",
-    "BIG-5": "big5",
-    "UNICODE": "utf-8",  # Mindray BC says UNICODE and means UTF-8
-    "UNICODE UTF-8": "utf-8",
-    "UTF8": "utf-8",  # Wondfo
-    "UTF-8": "utf-8",
-    **{f"8859/{part}": f"iso8859-{part}" for part in (*range(1, 10), 15)},
-}
-"""MSH-18 to Python codec."""
+"""A field: text, a tuple of components (each text or a tuple of subcomponents), or a list of repetitions of either."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Delimiters:
-    """The five characters MSH declares; "" where it declares none."""
+    """The characters MSH declares; "" where it declares none.
+
+    Attributes:
+        truncation: Marks text that was cut; only messages of 2.7 and later declare one.
+    """
 
     field: str = "|"
     component: str = "^"
     repetition: str = "~"
     escape: str = "\\"
     subcomponent: str = "&"
+    truncation: str = ""
+
+    @property
+    def encoding(self) -> str:
+        """MSH-2."""
+        return self.component + self.repetition + self.escape + self.subcomponent + self.truncation
 
 
 DEFAULT_DELIMITERS = Delimiters()
@@ -77,12 +72,20 @@ class Segment:
         """The segment as sent."""
         return self._text
 
+    @property
+    def delimiters(self) -> Delimiters:
+        """What cuts the segment."""
+        return self._delimiters
+
+    @property
+    def size(self) -> int:
+        """The number of the last field."""
+        return len(self._cut()) - 1
+
     def raw(self, number: int) -> str:
         """Return field `number` as sent, or ""."""
-        if self._fields is None:
-            fields = self._text.split(self._delimiters.field)
-            self._fields = [fields[0], self._delimiters.field, *fields[1:]] if self.name == "MSH" else fields
-        return self._fields[number] if 0 < number < len(self._fields) else ""
+        fields = self._fields if self._fields is not None else self._cut()
+        return fields[number] if 0 < number < len(fields) else ""
 
     def repetitions(self, number: int) -> tuple[str, ...]:
         """Return the repetitions of field `number`, still escaped; an empty field has none.
@@ -91,10 +94,10 @@ class Segment:
             MessageError: More than MAX_REPETITIONS.
         """
         text = self.raw(number)
-        mark = self._delimiters.repetition
         if not text:
             return ()
-        if not mark or (self.name == "MSH" and number <= _DELIMITER_FIELD):
+        mark = self._delimiters.repetition
+        if not mark or mark not in text or self._declares(number):
             return (text,)
         if text.count(mark) >= MAX_REPETITIONS:
             raise MessageError(
@@ -104,28 +107,58 @@ class Segment:
 
     def values(self, number: int, component: int = 0, subcomponent: int = 0) -> tuple[str, ...]:
         """Return field `number`, or a component or subcomponent, unescaped, for each repetition."""
-        return tuple(self._part(text, component, subcomponent) for text in self.repetitions(number))
+        text = self.raw(number)
+        if not text:
+            return ()
+        if self._delimiters.repetition not in text:  # by far the most frequent
+            return (self._part(text, component, subcomponent),)
+        return tuple(self._part(piece, component, subcomponent) for piece in self.repetitions(number))
 
-    def value(self, number: int, component: int = 0) -> str:
+    def value(self, number: int, component: int = 0, subcomponent: int = 0) -> str:
         """Return the first repetition of `values`, or ""."""
-        return next(iter(self.values(number, component)), "")
+        text = self.raw(number)
+        if not text:
+            return ""
+        mark = self._delimiters.repetition
+        if mark and mark in text and not self._declares(number):
+            text = text[: text.index(mark)]
+        return self._part(text, component, subcomponent)
 
     def components(self, number: int) -> tuple[str, ...]:
         """Return the components of the first repetition of field `number`, unescaped."""
         first = next(iter(self.repetitions(number)), "")
         return tuple(unescape(part, self._delimiters) for part in _split(first, self._delimiters.component))
 
+    def _cut(self) -> list[str]:
+        if self._fields is None:
+            fields = self._text.split(self._delimiters.field)
+            self._fields = (
+                [fields[0], self._delimiters.field, *fields[1:]] if self.name in _DECLARING_SEGMENTS else fields
+            )
+        return self._fields
+
+    def _declares(self, number: int) -> bool:
+        """Tell whether the field declares delimiters, so that it cannot be cut by them."""
+        return number <= _DELIMITER_FIELD and self.name in _DECLARING_SEGMENTS
+
     def _part(self, text: str, component: int, subcomponent: int) -> str:
         marks = self._delimiters
-        if not component:
-            joined = (unescape(part, marks) for part in _split(text, marks.component))
-            return marks.component.join(joined)
-        parts = _split(text, marks.component)
-        part = parts[component - 1] if component <= len(parts) else ""
-        if subcomponent:
-            pieces = _split(part, marks.subcomponent)
-            part = pieces[subcomponent - 1] if subcomponent <= len(pieces) else ""
-        return unescape(part, marks)
+        if component:
+            if component == 1 and marks.component:
+                text = text.partition(marks.component)[0]
+            else:
+                text = _nth(text, marks.component, component)
+            if subcomponent:
+                text = _nth(text, marks.subcomponent, subcomponent)
+        return unescape(text, marks) if marks.escape in text else text
+
+
+def _nth(text: str, mark: str, number: int) -> str:
+    """Return piece `number`, from 1, of `text` cut at `mark`."""
+    if not mark or mark not in text:
+        return text if number == 1 else ""
+    parts = text.split(mark, number)
+    return parts[number - 1] if number <= len(parts) else ""
 
 
 def _split(text: str, mark: str) -> Sequence[str]:
@@ -159,12 +192,14 @@ def delimiters_of(header: str) -> Delimiters:
     field_mark = header[3:4]
     if not _is_mark(field_mark):
         raise MessageError("MSH declares no field delimiter")
-    declared = header[4:].split(field_mark, 1)[0][:4]
+    declared = header[4:].split(field_mark, 1)[0][:5]
     marks: list[str] = []
     for mark in declared:
         marks.append(mark if _is_mark(mark) and mark not in marks else "")
-    component, repetition, escape, subcomponent = [*marks, "", "", "", ""][:4]
-    return Delimiters(field_mark, component, repetition, escape, subcomponent)
+    component, repetition, escape, subcomponent, truncation = [*marks, *[""] * 5][:5]
+    if (component, repetition, escape, subcomponent, truncation, field_mark) == ("^", "~", "\\", "&", "", "|"):
+        return DEFAULT_DELIMITERS
+    return Delimiters(field_mark, component, repetition, escape, subcomponent, truncation)
 
 
 def _is_mark(character: str) -> bool:
@@ -184,10 +219,10 @@ def parse_message(raw: bytes, charset: str = "auto") -> Hl7Message:
     """
     if len(raw) > MAX_MESSAGE_BYTES:
         raise MessageError(f"message longer than {MAX_MESSAGE_BYTES} bytes", code="MESSAGE_TOO_LARGE")
-    declared = _declared_charset(raw) if charset == "auto" else charset
-    text, fell_back = decode_text(raw, [name for name in (declared, "utf-8") if name])
-    lines = [line.strip(" \x00\x1c\ufeff") for line in re.split(r"[\r\n]+", text)]
-    lines = [line for line in lines if line]
+    text, fell_back = text_of(raw, charset)
+    if "\n" in text:
+        text = text.replace("\n", "\r")
+    lines = [line for line in (part.strip(_JUNK).lstrip(" ") for part in text.split("\r")) if line]
     while lines and lines[0][:3] in {"FHS", "BHS"}:
         del lines[0]
     if not lines or lines[0][:3].upper() != "MSH":
@@ -195,19 +230,8 @@ def parse_message(raw: bytes, charset: str = "auto") -> Hl7Message:
     if len(lines) > MAX_SEGMENTS:
         raise MessageError(f"more than {MAX_SEGMENTS} segments", code="MESSAGE_TOO_LARGE")
     delimiters = delimiters_of(lines[0])
-    segments = tuple(Segment(line, delimiters) for line in lines)
+    segments = tuple([Segment(line, delimiters) for line in lines])
     return Hl7Message(segments, delimiters, charset_fallback=fell_back)
-
-
-def _declared_charset(raw: bytes) -> str:
-    """Return the Python codec for MSH-18, or "" where it names none we know; repetitions switch sets later on."""
-    start = raw.find(b"MSH")
-    line = re.split(rb"[\r\n]", raw[max(start, 0) : max(start, 0) + 2000], maxsplit=1)[0]
-    fields = line.split(line[3:4]) if line[3:4] else []
-    declared = next(iter(fields[_CHARSET_FIELD - 1 :]), b"")
-    repetition = line[5:6]
-    first = declared.split(repetition)[0] if repetition else declared
-    return _CHARSETS.get(first.decode("latin-1").strip().upper(), "")
 
 
 def unescape(text: str, delimiters: Delimiters) -> str:
@@ -218,84 +242,128 @@ def unescape(text: str, delimiters: Delimiters) -> str:
     mark = delimiters.escape
     if not mark or mark not in text:
         return text
-    written: list[str] = []
-    position = 0
-    while True:
-        start = text.find(mark, position)
-        if start < 0:
-            written.append(text[position:])
-            return "".join(written)
-        end = text.find(mark, start + 1, start + _LONGEST_ESCAPE)
-        resolved = _resolve(text[start + 1 : end], delimiters) if end >= 0 else None
-        if resolved is None:
-            position, start = start + 1, position
-            written.append(text[start:position])
-        else:
-            written.append(text[position:start] + resolved)
-            position = end + 1
+    named = _named_escapes(delimiters)
+    return _sequences(mark).sub(lambda match: _resolved(match[1], named), text)
 
 
-def _resolve(code: str, delimiters: Delimiters) -> str | None:
-    named = {
-        "F": delimiters.field,
-        "S": delimiters.component,
-        "T": delimiters.subcomponent,
-        "R": delimiters.repetition,
-        "E": delimiters.escape,
-        "H": "",
-        "N": "",
-        ".br": "\n",
-    }
+@lru_cache(maxsize=64)
+def _named_escapes(marks: Delimiters) -> dict[str, str]:
+    named = {"F": marks.field, "S": marks.component, "T": marks.subcomponent, "R": marks.repetition, "E": marks.escape}
+    if marks.escape:  # where no truncation character is declared, P means nothing and stays as it is
+        named["P"] = marks.truncation or f"{marks.escape}P{marks.escape}"
+    return {**named, "H": "", "N": "", ".br": "\n"}
+
+
+@lru_cache(maxsize=64)
+def _sequences(mark: str) -> re.Pattern[str]:
+    """Return what a sequence looks like between two escape characters; bounded, so that any text is read in time."""
+    escaped = re.escape(mark)
+    return re.compile(
+        rf"{escaped}([FSTREHNP]|X(?:[0-9A-Fa-f]{{2}}){{1,200}}|\.(?:br|(?:sp|in|ti|sk|ce|fi|nf)[+-]?\d{{0,3}})"
+        rf"|[CM][0-9A-Fa-f]{{4,6}}|Z(?:(?!{escaped})\w){{0,200}}){escaped}"
+    )
+
+
+def _resolved(code: str, named: dict[str, str]) -> str:
     if code in named:
         return named[code]
-    if re.fullmatch(r"X(?:[0-9A-Fa-f]{2})+", code):
-        return bytes.fromhex(code[1:]).decode("latin-1")
-    if re.fullmatch(r"\.(?:sp|in|ti|sk|ce|fi|nf)[+-]?\d{0,3}", code):
+    if code[0] == "X":
+        pieces = bytes.fromhex(code[1:])
+        try:
+            return pieces.decode("utf-8")
+        except UnicodeDecodeError:
+            return pieces.decode("latin-1")
+    if code[0] == ".":
         return "\n" if code.startswith((".sp", ".ce")) else " "
-    return "" if re.fullmatch(r"Z\w*|[CM][0-9A-Fa-f]{4,6}", code) else None
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _escapes(marks: Delimiters) -> dict[int, str]:
+    """Return the sequence for each character that may not stand in a field; a blank where MSH declares no escape."""
+    mark = marks.escape
+    table = {code: f"{mark}X{code:02X}{mark}" if mark else " " for code in (*range(32), 127)}
+    for name, character in _named_escapes(marks).items():
+        if len(name) == len(character) == 1:
+            table[ord(character)] = f"{mark}{name}{mark}" if mark else " "
+    return table
 
 
 def escape(text: str, delimiters: Delimiters = DEFAULT_DELIMITERS) -> str:
     """Return `text` fit to stand in a field: delimiters and control characters become escape sequences."""
-    codes = {
-        delimiters.field: "F",
-        delimiters.component: "S",
-        delimiters.subcomponent: "T",
-        delimiters.repetition: "R",
-        delimiters.escape: "E",
-    }
-    codes.pop("", None)
-    mark = delimiters.escape
-    written = []
-    for character in text:
-        if character in codes:
-            written.append(f"{mark}{codes[character]}{mark}")
-        elif character < " " or character == "\x7f":
-            written.append(f"{mark}X{ord(character):02X}{mark}")
-        else:
-            written.append(character)
-    return "".join(written)
+    return text.translate(_escapes(delimiters))
 
 
 def build_segment(name: str, fields: Sequence[FieldValue], delimiters: Delimiters = DEFAULT_DELIMITERS) -> str:
     """Write one segment, ended by CR.
 
     Args:
-        name: Three letters. For MSH the fields start with MSH-3; the delimiters are written for it.
+        name: Three letters. For MSH, FHS and BHS the fields start with number 3; the delimiters are written for them.
         fields: Text, components or repetitions. Text is escaped.
         delimiters: Five different characters.
     """
     written = [_write_field(value, delimiters) for value in fields]
-    if name == "MSH":
-        declared = delimiters.component + delimiters.repetition + delimiters.escape + delimiters.subcomponent
-        written = [declared, *written]
+    if name in _DECLARING_SEGMENTS:
+        written = [delimiters.encoding, *written]
     return delimiters.field.join([name, *written]) + "\r"
 
 
-def _write_field(value: FieldValue, delimiters: Delimiters) -> str:
-    repetitions = value if isinstance(value, list) else [value]
-    written = []
-    for repetition in repetitions:
-        parts = (repetition,) if isinstance(repetition, str) else repetition
-        written.append(delimiters.component.join(escape(part, delimiters) for part in parts))
-    return delimiters.repetition.join(written)
+def _write_field(value: FieldValue, marks: Delimiters) -> str:
+    if isinstance(value, str):
+        return escape(value, marks)
+    if isinstance(value, list):
+        return marks.repetition.join(_write_field(repetition, marks) for repetition in value)
+    return marks.component.join(
+        escape(part, marks)
+        if isinstance(part, str)
+        else marks.subcomponent.join(escape(piece, marks) for piece in part)
+        for part in value
+    )
+
+
+def fields_of(segment: Segment) -> list[FieldValue]:
+    """Return the fields of a segment as `build_segment` takes them: its inverse.
+
+    Raises:
+        MessageError: More than MAX_REPETITIONS.
+    """
+    first = _DELIMITER_FIELD + 1 if segment.name in _DECLARING_SEGMENTS else 1
+    return [field_of(segment, number) for number in range(first, segment.size + 1)]
+
+
+def field_of(segment: Segment, number: int) -> FieldValue:
+    """Return one field as `build_segment` takes it, to be echoed.
+
+    Raises:
+        MessageError: More than MAX_REPETITIONS.
+    """
+    read = [_read_repetition(text, segment.delimiters) for text in segment.repetitions(number)]
+    return (read[0] if len(read) == 1 else read) if read else ""
+
+
+def _read_repetition(text: str, marks: Delimiters) -> Repetition:
+    parts = tuple(_read_component(part, marks) for part in _split(text, marks.component))
+    first = parts[0]
+    return first if len(parts) == 1 and isinstance(first, str) else parts
+
+
+def _read_component(text: str, marks: Delimiters) -> Component:
+    pieces = tuple(unescape(piece, marks) for piece in _split(text, marks.subcomponent))
+    return pieces[0] if len(pieces) == 1 else pieces
+
+
+def encode_message(message: Hl7Message) -> str:
+    """Write a message anew from its fields.
+
+    What comes out means the same; it differs from what came in where the sender did not escape a lone escape
+    character, or used sequences that stand for nothing (highlighting) or for a character that needs none.
+    """
+    return "".join(_write_anew(segment, message.delimiters) for segment in message.segments)
+
+
+def _write_anew(segment: Segment, marks: Delimiters) -> str:
+    name = segment.text.partition(marks.field)[0]
+    written = [_write_field(value, marks) for value in fields_of(segment)]
+    if segment.name in _DECLARING_SEGMENTS:  # what is declared stays, also where it is no delimiter
+        written = [segment.raw(2), *written] if segment.size > 1 else []
+    return marks.field.join([name, *written]) + "\r"

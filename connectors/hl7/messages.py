@@ -11,11 +11,15 @@ specs.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from connectors.hl7.codec import Hl7Message, Segment, parse_message
-from domain.device_profile import DELETE_VALUE, DeviceProfile, first_value, parse_path
+from connectors.hl7.queries import read_query
+from domain.device_profile import DELETE_VALUE, DeviceProfile, FieldPath, FieldRule, first_value, parse_path
 from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
 
 _STATUS: Final = {
@@ -35,13 +39,11 @@ _STATUS: Final = {
 """OBX-11, table 0085. N and O announce a question, not a value: held for a person."""
 
 _RESULT_TYPES = frozenset({"ORU", "OUL"})
-_QUERY_FIELDS: Final = {"QPD": 3, "QRD": 8}
-"""Where a query names the specimen."""
-_CEPHEID_QUERY, _CEPHEID_FIELD = "Z03", 4
-"""GeneXpert asks for patient (QPD-3) and specimen (QPD-4). Source: Cepheid 301-2002 rev. E, read in specs."""
 _CODED = frozenset({"CE", "CWE", "CNE"})
 _STRUCTURED_NUMERIC = "SN"
 _UNIT_BASE = re.compile(r"\d+\*?")
+_LONGEST_NUMBER = 40
+_ZERO = re.compile(r"[+-]?0*\.?0*(?<=0)")
 
 
 @dataclass
@@ -52,7 +54,21 @@ class _Group:
     has_order: bool = False
     rows: list[Observation] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
-    pending: list[Segment] = field(default_factory=list)
+
+    def first(self, paths: Iterable[FieldPath]) -> str:
+        """Return what `first_value` does, without the detour over text paths: it is asked several times per row."""
+        for name, number, component, subcomponent in paths:
+            segment = self.segments.get(name)
+            if segment is None:
+                continue
+            text = segment.value(number, component, subcomponent).strip()
+            if text and text != DELETE_VALUE:
+                return text
+            for value in segment.values(number, component, subcomponent)[1:]:
+                text = value.strip()
+                if text and text != DELETE_VALUE:
+                    return text
+        return ""
 
     def read(self, path: str) -> tuple[str, ...]:
         """Read a field path over the segments that apply."""
@@ -73,8 +89,16 @@ class _Reader:
         self._order_common: Segment | None = None
         self._note_target = ""
         self._reports: dict[tuple[str, bool, str], list[_Group]] = {}
+        self._codes = _paths(profile.test_code_fields)
+        self._values = _paths(profile.value_fields)
+        self._times = _paths(profile.time_fields)
+        self._replicates = _paths(profile.replicate_fields)
+        self._left_out = (*profile.skip_rows, *profile.image_rows)
+        # what the rows of a message mostly share is read once
+        self._instants: dict[str, datetime | None] = {}
+        self._units: dict[str, str] = {}
+        self._abnormal: dict[str, tuple[str, ...]] = {}
         self.skipped = 0
-        self.rows = 0
 
     def take(self, segment: Segment) -> None:
         """Take the next segment."""
@@ -149,35 +173,72 @@ class _Reader:
             self._shared.setdefault(segment.name, segment)
 
     def _take_row(self, segment: Segment) -> None:
-        self.rows += 1
         group, profile = self._group, self._profile
         group.segments["OBX"] = segment
-        if any(rule.holds(group.read) for rule in profile.skip_rows):
+        if self._holds(self._left_out) or (
+            profile.keep_rows and not self._holds(profile.keep_rows) and not self._holds(profile.comment_rows)
+        ):
             self.skipped += 1
             self._note_target = ""
             return
-        value = profile.value_text(_value(segment, profile, group))
-        if any(rule.holds(group.read) for rule in profile.comment_rows):
+        value = _rounded(profile.value_text(self._value(segment)), profile.significant_digits)
+        if self._holds(profile.comment_rows):
             self.skipped += 1
             name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
             group.comments.append(f"{name}: {value}" if value else name)
             return
-        letter = segment.value(11, 1).strip().upper()
-        flags = (text.strip() for text in segment.values(8, 1))
+        code = group.first(self._codes)
         group.rows.append(
             Observation(
-                code=first_value(profile.test_code_fields, group.read),
+                code=code,
                 value=value,
-                unit=_unit(segment),
+                unit=self._unit(segment),
                 reference_range=segment.value(7).strip(),
-                abnormal_flags=tuple(text for text in flags if text and text != DELETE_VALUE),
-                status=profile.settled_status(letter, value, _STATUS),
-                observed_at=profile.instant(first_value(profile.time_fields, group.read)),
-                replicate=first_value(profile.replicate_fields, group.read),
+                abnormal_flags=self._flags(segment),
+                status=self._status(segment.value(11, 1).strip().upper(), code, value),
+                observed_at=self._instant(group.first(self._times)),
+                replicate=group.first(self._replicates),
                 operator=segment.value(16, 1).strip(),
                 value_type=segment.value(2).strip(),
             )
         )
+
+    def _holds(self, rules: Iterable[FieldRule]) -> bool:
+        read = self._group.read
+        return any(rule.holds(read) for rule in rules)
+
+    def _value(self, segment: Segment) -> str:
+        """Return the value as text: structured numeric `<^5` becomes `<5`, a code without code and text becomes ""."""
+        value_type = segment.value(2).strip()
+        if value_type == _STRUCTURED_NUMERIC:
+            return "".join(part.strip() for part in segment.components(5))
+        if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
+            return ""
+        return self._group.first(self._values).rstrip("^")
+
+    def _status(self, letter: str, code: str, value: str) -> ObservationStatus:
+        profile = self._profile
+        status = profile.settled_status(letter, value, _STATUS)
+        is_blank_run = code in profile.zero_is_failure and _ZERO.fullmatch(value[:_LONGEST_NUMBER]) is not None
+        return ObservationStatus.FAILED if is_blank_run else status
+
+    def _instant(self, text: str) -> datetime | None:
+        if text not in self._instants:
+            self._instants[text] = self._profile.instant(text)
+        return self._instants[text]
+
+    def _unit(self, segment: Segment) -> str:
+        raw = segment.raw(6)
+        if raw not in self._units:
+            self._units[raw] = _unit(segment)
+        return self._units[raw]
+
+    def _flags(self, segment: Segment) -> tuple[str, ...]:
+        raw = segment.raw(8)
+        if raw not in self._abnormal:
+            flags = (text.strip() for text in segment.values(8, 1))
+            self._abnormal[raw] = tuple([text for text in flags if text and text != DELETE_VALUE])
+        return self._abnormal[raw]
 
     def _take_note(self, segment: Segment) -> None:
         """Attach a note to the row or order before it; notes on a patient are nobody's business here."""
@@ -213,17 +274,18 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
     message = parse_message(raw, profile.charset)
     header = message.header
     kind = _kind(message)
+    query = read_query(message, profile) if kind is MessageKind.OTHER else None
     reader = _Reader(message, profile)
     if kind is MessageKind.RESULTS:
         for segment in message.segments[1:]:
             reader.take(segment)
     return InstrumentMessage(
-        kind=kind,
+        kind=MessageKind.QUERY if query else kind,
         message_id=header.value(10).strip(),
         sender=" ".join(part for part in (header.value(3, 1).strip(), header.value(4, 1).strip()) if part),
         sent_at=profile.instant(header.value(7, 1)),
         specimens=reader.specimens(),
-        queried_specimens=_queried(message) if kind is MessageKind.QUERY else (),
+        queried_specimens=query.asked.specimen_ids if query else (),
         skipped_rows=reader.skipped,
         flags=("charset_fallback",) if message.charset_fallback else (),
     )
@@ -236,36 +298,23 @@ def _kind(message: Hl7Message) -> MessageKind:
         return MessageKind.ACKNOWLEDGEMENT
     if message_type in _RESULT_TYPES or (not message_type and "OBX" in names):
         return MessageKind.RESULTS
-    if names & _QUERY_FIELDS.keys() or _is_worklist_query(message):
-        return MessageKind.QUERY
     return MessageKind.OTHER
 
 
-def _is_worklist_query(message: Hl7Message) -> bool:
-    """Mindray haematology asks for its worklist with an order message whose control code is RF."""
-    return any(segment.name == "ORC" and segment.value(1).strip() == "RF" for segment in message.segments)
+def _paths(paths: Iterable[str]) -> tuple[FieldPath, ...]:
+    return tuple([parse_path(path) for path in paths])
 
 
-def _queried(message: Hl7Message) -> tuple[str, ...]:
-    found: list[str] = []
-    for segment in message.segments:
-        if segment.name in _QUERY_FIELDS:
-            is_cepheid = segment.value(1, 1).strip() == _CEPHEID_QUERY
-            number = _CEPHEID_FIELD if is_cepheid else _QUERY_FIELDS[segment.name]
-            found += segment.values(number, 1)
-        elif segment.name == "ORC":
-            found.append(segment.value(3, 1) or segment.value(2, 1))
-    return tuple(text.strip() for text in found if text.strip() and text.strip() != DELETE_VALUE)
-
-
-def _value(segment: Segment, profile: DeviceProfile, group: _Group) -> str:
-    """Return the value as text; a structured numeric `<^5` becomes `<5`, a code without code and text becomes ""."""
-    value_type = segment.value(2).strip()
-    if value_type == _STRUCTURED_NUMERIC:
-        return "".join(part.strip() for part in segment.components(5))
-    if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
-        return ""
-    return first_value(profile.value_fields, group.read).rstrip("^")
+def _rounded(value: str, digits: int) -> str:
+    """Return a number with `digits` significant digits where a device prints binary fractions; 0 leaves it alone."""
+    if not digits or "." not in value or len(value) > _LONGEST_NUMBER:
+        return value
+    try:
+        number = Decimal(value)
+        rounded = Decimal(f"{number:.{digits}g}")
+    except (InvalidOperation, ValueError):
+        return value
+    return value if rounded == number else f"{rounded.normalize():f}"
 
 
 def _unit(segment: Segment) -> str:
@@ -273,6 +322,9 @@ def _unit(segment: Segment) -> str:
 
     Some devices send `10^3/uL` without escaping the caret, which cuts it into two components: it is joined again.
     """
+    first = segment.value(6, 1).strip()
+    if first and first != DELETE_VALUE and not _UNIT_BASE.fullmatch(first):
+        return first
     parts = [part.strip() for part in segment.components(6)]
     if len(parts) > 1 and _UNIT_BASE.fullmatch(parts[0]) and parts[1][:1].isdigit():
         return f"{parts[0]}^{parts[1]}"

@@ -1,11 +1,14 @@
-"""The HL7 server: analyzers connect, send MLLP blocks and wait for the acknowledgement of each.
+"""The HL7 server: analyzers connect, send MLLP blocks, wait for the answer to each, and are given work.
 
 Source: HL7 Transport Specification: MLLP, release 1, read in specs.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from connectors.hl7.conversation import converse
+from connectors.hl7.device_lines import LineRegistry
 from connectors.line import Line
 from connectors.listener import Listener
 from domain.device_profile import DeviceProfile
@@ -16,6 +19,11 @@ class Hl7Server(Listener):
 
     protocol = "hl7"
 
+    @cached_property
+    def registry(self) -> LineRegistry:
+        """The lines by device; may be set to one that other listeners or outgoing lines share."""
+        return LineRegistry()
+
     async def converse(self, line: Line, profile: DeviceProfile) -> None:
-        """Receive until the peer closes the connection."""
-        await converse(line, profile, self.limits)
+        """Speak until the peer closes the connection."""
+        await converse(line, profile, self.limits, self.registry.of(line.state.peer))

@@ -5,7 +5,7 @@ from hl7apy.parser import parse_segment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.hl7.ack import acknowledge, acknowledgements, reject
+from connectors.hl7.ack import acknowledge, acknowledgements, commit_acknowledgements, reject
 from connectors.hl7.codec import parse_message
 from connectors.hl7.validation import validate_message
 from domain.device_profile import DeviceProfile
@@ -137,3 +137,41 @@ def test_anything_gets_a_readable_answer(raw, accepted, readable):
             assert answer.startswith(b"MSH")
             assert parse_message(answer).segments[1].name == "MSA"
             assert len(answer) < 4000
+
+
+def test_a_law_acknowledgement_carries_the_profile_and_the_zone():
+    raw = b"MSH|^~\\&|A|L|LIS|L|20260901104000+0530||OUL^R22^OUL_R22|U1|P|2.5.1|||NE|AL||UNICODE UTF-8|||LAB-29^IHE\r"
+    (answer,) = acknowledgements(raw, StoreOutcome(accepted=True))
+    head, msa = answer.decode().split("\r")[:2]
+    assert head.split("|")[8] == "ACK^R22^ACK"
+    assert head.endswith("|P|2.5.1||||||UNICODE UTF-8|||LAB-29^IHE")
+    assert head.split("|")[6].endswith("+0530")
+    assert msa == "MSA|AA|U1"
+
+
+def test_an_unordered_point_of_care_result_is_answered_r33():
+    raw = b"MSH|^~\\&|A|L|LIS|L|20260901||ORU^R30^ORU_R30|U1|P|2.5.1\r"
+    assert b"|ACK^R33^ACK|" in acknowledge(raw, StoreOutcome(accepted=True))
+
+
+def test_a_message_in_wide_characters_is_answered_by_its_number():
+    raw = "MSH|^~\\&|A|L|LIS|L|20260901||ORU^R01|U1|P|2.5.1||||||UNICODE UTF-16\rOBX|1\r".encode("utf-16")
+    assert b"\rMSA|AA|U1\r" in acknowledge(raw, StoreOutcome(accepted=True))
+
+
+@pytest.mark.parametrize(
+    ("accept", "accepted", "codes"),
+    [
+        ("AL", True, ["CA"]),
+        ("AL", False, ["CE"]),
+        ("NE", True, []),
+        ("ER", True, []),
+        ("ER", False, ["CE"]),
+        ("", True, []),
+    ],
+)
+def test_what_is_due_at_once_when_the_answer_follows(accept, accepted, codes):
+    raw = f"MSH|^~\\&|A|L|LIS|L|20260901||QBP^Q11|U1|P|2.5.1|||{accept}|AL\r".encode()
+    answers = commit_acknowledgements(raw, StoreOutcome(accepted=accepted))
+    assert [answer.split(b"MSA|")[1][:2].decode() for answer in answers] == codes
+    assert commit_acknowledgements(b"junk", StoreOutcome(accepted=True)) == []

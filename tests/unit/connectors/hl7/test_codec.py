@@ -1,5 +1,6 @@
 import contextlib
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,9 +9,12 @@ from hypothesis import strategies as st
 from connectors.hl7.codec import (
     DEFAULT_DELIMITERS,
     Delimiters,
+    Segment,
     build_segment,
     delimiters_of,
+    encode_message,
     escape,
+    fields_of,
     parse_message,
     unescape,
 )
@@ -125,7 +129,7 @@ def test_without_a_usable_msh_it_is_refused_with_a_reason(raw):
 def test_short_delimiters_are_what_they_are():
     assert delimiters_of("MSH|^|||") == Delimiters("|", "^", "", "", "")
     assert delimiters_of("MSH||||") == Delimiters("|", "", "", "", "")
-    assert delimiters_of("MSH|^~\\&#|") == DEFAULT_DELIMITERS
+    assert delimiters_of("MSH|^~\\&#|") == replace(DEFAULT_DELIMITERS, truncation="#")
     assert delimiters_of("MSH|^^\\&|").repetition == ""
 
 
@@ -133,7 +137,7 @@ def test_bounds():
     with pytest.raises(MessageError, match="segments"):
         parse_message((MSH + "\rOBX|1" * 20_001).encode())
     with pytest.raises(MessageError, match="bytes"):
-        parse_message(MSH.encode() + b"x" * (5 << 20))
+        parse_message(MSH.encode() + b"x" * (16 << 20))
     segment = parse_message(f"{MSH}\rOBX|1|NM|X||{'~'.join('5' * 20_001)}".encode()).segments[1]
     with pytest.raises(MessageError, match="OBX-5 repeats"):
         segment.values(5)
@@ -152,3 +156,58 @@ def test_any_bytes_are_read_or_refused(raw):
 def test_a_large_image_is_no_obstacle():
     raw = f"{MSH}\rOBX|1|ED|X||^Image^BMP^Base64^{'A' * 300_000}".encode()
     assert len(parse_message(raw).segments[1].value(5, 5)) == 300_000
+
+
+PLAIN = st.text(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs"]), max_size=8)
+
+
+def reduced(parts):
+    """Return a tuple as the codec reads it: what holds one text is that text."""
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], str) else parts
+
+
+COMPONENTS = st.one_of(PLAIN, st.lists(PLAIN, min_size=2, max_size=3).map(tuple))
+REPETITIONS = st.lists(COMPONENTS, min_size=1, max_size=3).map(tuple).map(reduced)
+VALUES = st.one_of(REPETITIONS, st.lists(REPETITIONS, min_size=2, max_size=3))
+
+
+@given(st.lists(VALUES, min_size=1, max_size=5), MARKS, st.sampled_from(["utf-8", "utf-16"]))
+def test_what_is_encoded_is_decoded(fields, marks, codec):
+    head = build_segment("MSH", ["A", "B", "C", "D"], marks)
+    raw = (head + build_segment("OBX", [*fields, "end"], marks)).encode(codec)
+    message = parse_message(raw)
+    assert message.delimiters == marks
+    assert fields_of(message.segments[1]) == [*fields, "end"]
+    assert fields_of(message.header) == ["A", "B", "C", "D"]
+    assert encode_message(message).encode(codec) == raw
+
+
+def test_the_truncation_character_is_kept_and_escaped():
+    message = parse_message(b"MSH|^~\\&#|A|B\rNTE|1||cut#|a\\P\\b\r")
+    assert message.segments[1].value(4) == "a#b"
+    assert encode_message(message) == "MSH|^~\\&#|A|B\rNTE|1||cut\\P\\|a\\P\\b\r"
+
+
+def test_without_an_escape_character_delimiters_become_blanks():
+    marks = Delimiters("|", "^", "~", "", "")
+    assert escape("a|b^c\rHNPX", marks) == "a b c HNPX"
+
+
+def test_what_differs_when_it_is_written_anew():
+    raw = "MSH|^~\\&|A|B\rNTE|1||C:\\temp|\\H\\bold\\N\\|\\X41\\\r"
+    assert encode_message(parse_message(raw.encode())) == "MSH|^~\\&|A|B\rNTE|1||C:\\E\\temp|bold|A\r"
+
+
+def test_hex_sequences_in_a_multi_byte_set():
+    assert unescape("\\XC2B5\\mol", DEFAULT_DELIMITERS) == "µmol"
+    assert unescape("\\XB5\\mol", DEFAULT_DELIMITERS) == "µmol"
+
+
+def test_batch_headers_declare_their_own_delimiters():
+    segment = Segment("FHS|^~\\&|A^B", DEFAULT_DELIMITERS)
+    assert (segment.value(2), segment.value(3, 2), segment.size) == ("^~\\&", "B", 3)
+
+
+def test_blanks_at_the_end_of_a_line_belong_to_its_last_field():
+    assert parse_message(b"MSH|^~\\&|A\r  OBX|1|ST|X||5  \r   \r").segments[1].raw(5) == "5  "
+    assert unescape("cut\\P\\", DEFAULT_DELIMITERS) == "cut\\P\\"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.hl7.framing import Block, BrokenBlock, MllpDecoder, encode_block, split_http_body
+from connectors.hl7.framing import Block, BrokenBlock, MllpDecoder, encode_block, split_batch, split_http_body
 
 MESSAGE = b"MSH|^~\\&|A|B|||20260901||ORU^R01|1|P|2.3.1\rOBX|1|NM|GLU||5\r"
 
@@ -118,3 +118,13 @@ def test_any_body_is_split(body):
 @pytest.mark.parametrize("event", [Block(b"SECRET"), BrokenBlock(b"SECRET", "x")])
 def test_bytes_stay_out_of_reprs(event):
     assert "SECRET" not in repr(event)
+
+
+def test_batches():
+    second = MESSAGE.replace(b"|1|P|", b"|2|P|")
+    batch = b"FHS|^~\\&|A\rBHS|^~\\&|B\r" + MESSAGE + second + b"BTS|2\rFTS|1\r"
+    assert split_batch(batch) == [MESSAGE, second]
+    assert split_batch(MESSAGE) == [MESSAGE]
+    assert split_batch(b"BHS|^~\\&\r\nBTS|0\r\n") == []
+    assert split_batch(MESSAGE + b"NTE|1||MSH and BTS in a text\r") == [MESSAGE + b"NTE|1||MSH and BTS in a text\r"]
+    assert split_batch(MESSAGE + b"MSHX|1\r") == [MESSAGE + b"MSHX|1\r"]

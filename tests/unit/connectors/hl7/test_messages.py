@@ -186,6 +186,57 @@ def test_comment_rows():
     assert len(specimen.observations) == 1
 
 
+def test_only_rows_of_the_kept_kind_are_results():
+    profile = DeviceProfile(
+        protocol="hl7",
+        keep_rows=(FieldRule(field="OBX.3.1", pattern=r".*\.DOSE$"),),
+        comment_rows=(FieldRule(field="OBX.2", equals=("IS",)),),
+    )
+    raw = message("OBR|1||S1", "OBX|1|NM|FT3.RLU||149870|pg/mL", "OBX|2|NM|FT3.DOSE||3.5|pg/mL", "OBX|3|IS|F||T")
+    read = read_message(raw, profile)
+    assert [(o.code, o.value) for o in read.specimens[0].observations] == [("FT3.DOSE", "3.5")]
+    assert read.specimens[0].comments == ("F: T",)
+    assert read.skipped_rows == 2
+
+
+def test_image_rows_are_left_out():
+    profile = DeviceProfile(protocol="hl7", image_rows=(FieldRule(field="OBX.3.1", equals=("HISTO",)),))
+    assert read_message(message("OBR|1||S1", "OBX|1|ST|HISTO||00FF"), profile).skipped_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("30.600000381469727", "30.6"),
+        ("5.5", "5.5"),
+        ("0.0500000007", "0.05"),
+        ("120", "120"),
+        ("1234567.25", "1234570"),
+        ("<30.6000003", "<30.6000003"),
+        ("1.2.3", "1.2.3"),
+        ("NaN.", "NaN."),
+    ],
+)
+def test_binary_fractions_are_rounded(value, shown):
+    profile = DeviceProfile(protocol="hl7", significant_digits=6)
+    assert row(f"OBX|1|NM|MCHC||{value}", profile).value == shown
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "status"),
+    [
+        ("WBC", "0", ObservationStatus.FAILED),
+        ("WBC", "0.00", ObservationStatus.FAILED),
+        ("WBC", "0.01", ObservationStatus.FINAL),
+        ("BAS%", "0", ObservationStatus.FINAL),
+        ("WBC", "10", ObservationStatus.FINAL),
+    ],
+)
+def test_a_zero_of_a_blank_run_is_no_result(code, value, status):
+    profile = DeviceProfile(protocol="hl7", zero_is_failure=("WBC", "HGB"))
+    assert row(f"OBX|1|NM|{code}||{value}", profile).status is status
+
+
 @pytest.mark.parametrize(
     ("segments", "kind", "ids"),
     [

@@ -30,13 +30,13 @@ def test_what_hl7apy_writes_our_reader_reads():
 TEXT = st.text(st.sampled_from("ABCabc019 .<>|^~\\&/*%"), min_size=1, max_size=12).map(str.strip).filter(bool)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)  # hl7apy needs up to 100 ms for a message
 @given(TEXT, TEXT, TEXT)
 def test_hl7apy_is_the_oracle_for_escapes(code, value, unit):
     report = SpecimenReport("S", (Observation(code, value, unit, value_type="ST"),))
     (read,) = read_message(built(report), DeviceProfile(protocol="hl7", not_values=())).specimens
     (row,) = read.observations
-    assert (row.code, row.value, row.unit) == (code, value.rstrip("^"), unit)
+    assert (row.code, row.value, row.unit) == (code, value.rstrip("^").strip(), unit)
 
 
 def test_a_conforming_message():
