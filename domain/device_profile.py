@@ -78,8 +78,22 @@ def _checked_charset(name: str) -> str:
     return name
 
 
+def _checked_cut(pattern: str) -> str:
+    if pattern and re.compile(_checked_pattern(pattern)).groups < 1:
+        raise ValueError("the pattern needs a group around what is wanted")
+    return pattern
+
+
+def _checked_code_cut(pattern: str) -> str:
+    if pattern and "code" not in re.compile(_checked_pattern(pattern)).groupindex:
+        raise ValueError("the pattern needs a group named code")
+    return pattern
+
+
 Path: TypeAlias = Annotated[str, AfterValidator(_checked_path)]
 Paths: TypeAlias = tuple[Path, ...]
+CutPattern: TypeAlias = Annotated[str, AfterValidator(_checked_cut), Field(max_length=200)]
+CodePattern: TypeAlias = Annotated[str, AfterValidator(_checked_code_cut), Field(max_length=200)]
 
 
 class FieldRule(BaseModel):
@@ -133,9 +147,10 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
         ),
         "control_name_fields": ("INV.16.1", "INV.1.1", "SPM.2.1.1"),
         "skip_rows": (
-            FieldRule(field="OBX.2", equals=("ED", "RP")),
+            FieldRule(field="OBX.2", equals=("RP",)),
             FieldRule(field="OBX.3.4", equals=("S_OTHER", "S_RAW")),
         ),
+        "image_rows": (FieldRule(field="OBX.2", equals=("ED",)),),
     },
 }
 
@@ -214,6 +229,28 @@ class AuLayout(BaseModel):
     """Answers carry `M00000` and a name of 20 characters before the tests."""
 
 
+class RowVariant(BaseModel):
+    """A second reading of the same test under a code of its own: `651` is the number, `651/I` what it means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: FieldRule
+    suffix: Annotated[str, Field(min_length=1, max_length=8)]
+    """Put behind the code of rows for which `when` holds."""
+
+
+class OrderResult(BaseModel):
+    """A result that stands in the order segment itself, without a row (HL7 control runs of Mindray chemistry)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: FieldRule
+    code_fields: Paths
+    value_fields: Paths
+    unit_fields: Paths = ()
+    time_fields: Paths = ()
+
+
 class DeviceProfile(BaseModel):
     """How one analyzer speaks. Unset fields take the defaults of the protocol."""
 
@@ -234,8 +271,21 @@ class DeviceProfile(BaseModel):
     decimal_comma: bool = False
     specimen_fields: Paths = ()
     """Where the barcode is; the first that is not empty counts."""
+    specimen_cut: CutPattern = ""
+    """Where the barcode is only part of the field: its first group, matched from the start."""
     test_code_fields: Paths = ()
+    code_cut: CodePattern = ""
+    """Where the code is only part of the field: group `code`, and group `replicate` if there is one."""
+    row_variants: tuple[RowVariant, ...] = ()
     value_fields: Paths = ()
+    unit_fields: Paths = ()
+    """Empty for the field of the standard; the same for ranges and flags."""
+    unit_names: dict[str, str] = Field(default_factory=dict)
+    """Units of devices that send numbers for them, by number; set on each device."""
+    unit_in_value: bool = False
+    """Value and unit come as one text: `6.73E+01 cp/mL`."""
+    range_fields: Paths = ()
+    flag_fields: Paths = ()
     replicate_fields: Paths = ()
     time_fields: Paths = ()
     control_rules: tuple[FieldRule, ...] = ()
@@ -249,6 +299,12 @@ class DeviceProfile(BaseModel):
     """Rows that carry an image or a histogram; they are kept as files beside the results."""
     comment_rows: tuple[FieldRule, ...] = ()
     """Rows that say something about the specimen: run modes, morphology alarms."""
+    held_rows: tuple[FieldRule, ...] = ()
+    """Results that a person must look at: their status is unknown, whatever the device calls them."""
+    order_result: OrderResult | None = None
+    """HL7: results in the OBR."""
+    void_comments: tuple[str, ...] = ()
+    """Comments that say "nothing to say", such as alarm 0."""
     status_overrides: dict[str, ObservationStatus] = Field(default_factory=dict)
     """Status letters this device uses in its own sense."""
     not_values: tuple[str, ...] = (
@@ -271,7 +327,9 @@ class DeviceProfile(BaseModel):
     significant_digits: Annotated[int, Field(ge=0, le=15)] = 0
     """Numbers are rounded to so many digits where a device prints binary fractions; 0 leaves them as sent."""
     specimen_pattern: Annotated[str, AfterValidator(_checked_pattern), Field(max_length=200)] = ""
-    """Barcodes of this device must match it from the start; "" for the lab's own accession numbers only."""
+    """Barcodes of this device must match it from the start; "" for the lab's own accession numbers only.
+
+    Where several `specimen_fields` are filled, the first that matches counts."""
     ack_mode: Literal["auto", "original"] = "auto"
     """HL7: `auto` honours MSH-15 and MSH-16; `original` always sends one application acknowledgement."""
     unreadable_ack: Literal["AA", "AE", "AR"] = "AE"

@@ -16,7 +16,23 @@ from typing import Final
 
 from connectors.hl7.codec import Hl7Message, Segment, parse_message
 from domain.device_profile import DELETE_VALUE, DeviceProfile, first_value, parse_path
-from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
+from domain.device_reading import (
+    RowKind,
+    code_and_replicate,
+    finished,
+    image_content,
+    range_of,
+    row_kind,
+    specimen_id,
+)
+from domain.observations import (
+    DeviceImage,
+    InstrumentMessage,
+    MessageKind,
+    Observation,
+    ObservationStatus,
+    SpecimenReport,
+)
 
 _STATUS: Final = {
     "": ObservationStatus.FINAL,
@@ -52,6 +68,7 @@ class _Group:
     has_order: bool = False
     rows: list[Observation] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    images: list[Segment] = field(default_factory=list)
     pending: list[Segment] = field(default_factory=list)
 
     def read(self, path: str) -> tuple[str, ...]:
@@ -73,6 +90,7 @@ class _Reader:
         self._order_common: Segment | None = None
         self._note_target = ""
         self._reports: dict[tuple[str, bool, str], list[_Group]] = {}
+        self.images: list[DeviceImage] = []
         self.skipped = 0
         self.rows = 0
 
@@ -152,37 +170,60 @@ class _Reader:
         self.rows += 1
         group, profile = self._group, self._profile
         group.segments["OBX"] = segment
-        if any(rule.holds(group.read) for rule in profile.skip_rows):
-            self.skipped += 1
-            self._note_target = ""
-            return
+        kind = row_kind(profile, group.read)
         value = profile.value_text(_value(segment, profile, group))
-        if any(rule.holds(group.read) for rule in profile.comment_rows):
-            self.skipped += 1
-            name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
-            group.comments.append(f"{name}: {value}" if value else name)
+        if kind is not RowKind.RESULT:
+            self._leave_out(segment, kind, value)
             return
         letter = segment.value(11, 1).strip().upper()
+        code, replicate = code_and_replicate(profile, group.read)
         flags = (text.strip() for text in segment.values(8, 1))
+        row = Observation(
+            code=code,
+            value=value,
+            unit=_unit(segment),
+            reference_range=range_of(segment.value(7), segment.components(7)),
+            abnormal_flags=tuple(text for text in flags if text and text != DELETE_VALUE),
+            status=profile.settled_status(letter, value, _STATUS),
+            observed_at=profile.instant(first_value(profile.time_fields, group.read)),
+            replicate=replicate,
+            operator=segment.value(16, 1).strip(),
+            value_type=segment.value(2).strip(),
+        )
+        group.rows.append(finished(profile, row, group.read))
+
+    def _leave_out(self, segment: Segment, kind: RowKind, value: str) -> None:
+        """Count a row that is no result; keep what it says beside the results."""
+        self.skipped += 1
+        if kind is RowKind.COMMENT:
+            name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
+            self._group.comments.append(f"{name}: {value}" if value else name)
+            return
+        self._note_target = ""
+        if kind is RowKind.IMAGE:
+            self._group.images.append(segment)
+
+    def _take_order_result(self, group: _Group) -> None:
+        """Take the result in the OBR of devices that send their controls so."""
+        place = self._profile.order_result
+        if place is None or group.rows or not place.when.holds(group.read):
+            return
+        value = self._profile.value_text(first_value(place.value_fields, group.read))
+        self.rows += 1
         group.rows.append(
             Observation(
-                code=first_value(profile.test_code_fields, group.read),
+                code=first_value(place.code_fields, group.read),
                 value=value,
-                unit=_unit(segment),
-                reference_range=segment.value(7).strip(),
-                abnormal_flags=tuple(text for text in flags if text and text != DELETE_VALUE),
-                status=profile.settled_status(letter, value, _STATUS),
-                observed_at=profile.instant(first_value(profile.time_fields, group.read)),
-                replicate=first_value(profile.replicate_fields, group.read),
-                operator=segment.value(16, 1).strip(),
-                value_type=segment.value(2).strip(),
+                unit=first_value(place.unit_fields, group.read),
+                status=self._profile.settled_status("", value, _STATUS),
+                observed_at=self._profile.instant(first_value(place.time_fields, group.read)),
             )
         )
 
     def _take_note(self, segment: Segment) -> None:
         """Attach a note to the row or order before it; notes on a patient are nobody's business here."""
         text = "; ".join(part.strip() for part in segment.values(3) if part.strip())
-        if not text:
+        if not text or text in self._profile.void_comments:
             return
         rows = self._group.rows
         if self._note_target == "OBX" and rows:
@@ -195,10 +236,12 @@ class _Reader:
         group.segments.pop("OBX", None)
         if not (group.has_order or group.rows):
             return
-        specimen_id = first_value(self._profile.specimen_fields, group.read)
+        self._take_order_result(group)
+        barcode = specimen_id(self._profile, group.read)
         is_control = self._profile.is_control(group.read)
         name = first_value(self._profile.control_name_fields, group.read) if is_control else ""
-        self._reports.setdefault((specimen_id, is_control, name), []).append(group)
+        self._reports.setdefault((barcode, is_control, name), []).append(group)
+        self.images += [_image(segment, barcode) for segment in group.images]
         self._open_group()
 
 
@@ -226,7 +269,17 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         queried_specimens=_queried(message) if kind is MessageKind.QUERY else (),
         skipped_rows=reader.skipped,
         flags=("charset_fallback",) if message.charset_fallback else (),
+        images=tuple(reader.images),
     )
+
+
+def _image(segment: Segment, barcode: str) -> DeviceImage:
+    """Return the data of an ED row: source, type, subtype, encoding and data. Source: HL7 2.5.1, 2.A.24."""
+    _source, kind, subtype, encoding, data, *_ = (*segment.components(5), "", "", "", "", "")
+    subtype = subtype.strip().lower()
+    media_type = f"image/{subtype}" if kind.strip().lower() == "image" and subtype.isalnum() else "text/plain"
+    name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
+    return DeviceImage(barcode, name[:100], media_type, image_content(encoding, data))
 
 
 def _kind(message: Hl7Message) -> MessageKind:
