@@ -278,6 +278,8 @@ class DeviceProfile(BaseModel):
     """Where the code is only part of the field: group `code`, and group `replicate` if there is one."""
     row_variants: tuple[RowVariant, ...] = ()
     value_fields: Paths = ()
+    side_value_fields: Paths = ()
+    """What else stands in the value (verdict beside the index, signal beside the result): kept as a comment."""
     unit_fields: Paths = ()
     """Empty for the field of the standard; the same for ranges and flags."""
     unit_names: dict[str, str] = Field(default_factory=dict)
@@ -286,6 +288,8 @@ class DeviceProfile(BaseModel):
     """Value and unit come as one text: `6.73E+01 cp/mL`."""
     range_fields: Paths = ()
     flag_fields: Paths = ()
+    flag_separator: Annotated[str, Field(max_length=1)] = ""
+    """Where several flags stand in one text: `TV,TPNR,TH`."""
     replicate_fields: Paths = ()
     time_fields: Paths = ()
     control_rules: tuple[FieldRule, ...] = ()

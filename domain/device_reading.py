@@ -86,15 +86,24 @@ def finished(profile: DeviceProfile, row: Observation, read: FieldReader) -> Obs
     match = _VALUE_AND_UNIT.fullmatch(value) if profile.unit_in_value and not unit else None
     if match:
         value, unit = match[1], match[2].strip()
-    flags = tuple(text.strip() for path in profile.flag_fields for text in read(path) if text.strip())
+    beside = (first_value((path,), read) for path in profile.side_value_fields)
     return replace(
         row,
         value=_rounded(value, profile.significant_digits),
         unit=profile.unit_names.get(unit, unit),
         reference_range=_range(profile, first_value(profile.range_fields, read) or row.reference_range),
-        abnormal_flags=tuple(flag for flag in flags if flag != DELETE_VALUE) or row.abnormal_flags,
+        abnormal_flags=_flags(profile, row, read),
         status=_status(profile, row, read),
+        comments=(*row.comments, *(text for text in beside if text and profile.value_text(text) != value)),
     )
+
+
+def _flags(profile: DeviceProfile, row: Observation, read: FieldReader) -> tuple[str, ...]:
+    found = [text.strip() for path in profile.flag_fields for text in read(path)]
+    found = [text for text in found if text and text != DELETE_VALUE] or list(row.abnormal_flags)
+    if profile.flag_separator:
+        found = [part.strip() for text in found for part in text.split(profile.flag_separator)]
+    return tuple(text for text in found if text)
 
 
 def _status(profile: DeviceProfile, row: Observation, read: FieldReader) -> ObservationStatus:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
-from connectors.analyzers import erba_xl, mindray_bc, mindray_bs, sysmex_xn
+from connectors.analyzers.library import ModelLibrary
 from connectors.analyzers.model import DeviceModel
 from connectors.astm import messages as astm_messages
 from connectors.astm import records as astm_records
 from connectors.hl7 import framing as hl7_framing
 from connectors.hl7 import messages as hl7_messages
 from domain.device_profile import DeviceProfile
+from domain.errors import MessageError
 from domain.observations import InstrumentMessage
 
 Reader = Callable[[bytes, DeviceProfile], InstrumentMessage]
 """Reads one message. Raises MessageError where it cannot."""
 
-MODELS: Final[Mapping[str, DeviceModel]] = {
-    model.key: model for model in (mindray_bs.MODEL, mindray_bc.MODEL, erba_xl.MODEL, sysmex_xn.MODEL)
-}
-"""Known models by key."""
+MODELS: Final[Mapping[str, DeviceModel]] = ModelLibrary(Path(__file__).parent / "models")
+"""Known models by key; the file of a model is read when it is first asked for."""
+
+_READERS: Final[Mapping[str, Reader]] = {"astm": astm_messages.read_message, "hl7": hl7_messages.read_message}
 
 
 def reader_for(profile: DeviceProfile) -> Reader:
-    """Return the reader of the protocol a device speaks."""
-    return astm_messages.read_message if profile.protocol == "astm" else hl7_messages.read_message
+    """Return the reader of the protocol a device speaks.
+
+    Raises:
+        MessageError: There is none for it here.
+    """
+    reader = _READERS.get(profile.protocol)
+    if reader is None:
+        raise MessageError(f"messages of protocol {profile.protocol} cannot be read here")
+    return reader
 
 
 def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
