@@ -295,6 +295,7 @@ class DeviceProfile(BaseModel):
     control_rules: tuple[FieldRule, ...] = ()
     """Any one is enough to call a specimen control material."""
     control_name_fields: Paths = ()
+    """What the control is called; its barcode where these are empty."""
     skip_rows: tuple[FieldRule, ...] = ()
     """Rows that are no results: images, raw signals."""
     keep_rows: tuple[FieldRule, ...] = ()

@@ -239,7 +239,7 @@ class _Reader:
         self._take_order_result(group)
         barcode = specimen_id(self._profile, group.read)
         is_control = self._profile.is_control(group.read)
-        name = first_value(self._profile.control_name_fields, group.read) if is_control else ""
+        name = (first_value(self._profile.control_name_fields, group.read) or barcode) if is_control else ""
         self._reports.setdefault((barcode, is_control, name), []).append(group)
         self.images += [_image(segment, barcode) for segment in group.images]
         self._open_group()
