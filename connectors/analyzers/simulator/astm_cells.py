@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from connectors.analyzers.driver import MODELS
 from connectors.analyzers.simulator.astm_dialect import Asked, AstmDialect, Record
-from connectors.analyzers.simulator.content import BLOOD_GROUP, HBA1C, PEAKS, Sample, SimulatedTest, cells_of
+from connectors.analyzers.simulator.content import BLOOD_GROUP, HBA1C, PEAKS, Sample, SimulatedTest, Tests, cells_of
 from connectors.astm.codec import FieldValue
 
 _SYSMEX_WIDTH = 22
@@ -21,7 +21,7 @@ class SysmexXn(AstmDialect):
     Where a question holds the barcode is inferred from O.4 of results.
     """
 
-    tests = cells_of(MODELS["sysmex_xn"])
+    tests: Tests = cells_of(MODELS["sysmex_xn"])
     sender = ("    XN-550", "00-24", "22723", "", "", "", "BD600001")
     version = "E1394-97"
     code_component = 5
@@ -80,7 +80,7 @@ class SysmexXn(AstmDialect):
 class SysmexXp(SysmexXn):
     """Sysmex XP: three-part differential; sends only."""
 
-    tests = cells_of(MODELS["sysmex_xp"])
+    tests: Tests = cells_of(MODELS["sysmex_xp"])
     asks = False
     sender = ("XP-100", "00-13", "", "", "", "A7000", "BS600001")
 
@@ -92,7 +92,7 @@ class SysmexXp(SysmexXn):
 class Vision(AstmDialect):
     """Ortho VISION: blood groups, codes in the first component, columns with their image files in M."""
 
-    tests = BLOOD_GROUP
+    tests: Tests = BLOOD_GROUP
     sender = ("OCD", "VISION", "5.13.1.46935", "JSIM")
     version = "LIS2-A"
     code_component = 1
@@ -107,7 +107,7 @@ class Vision(AstmDialect):
 class D10(AstmDialect):
     """Bio-Rad D-10: O.4 barcode-position-injection-date-lis, one row per peak, TOTAL last; sends only."""
 
-    tests = PEAKS
+    tests: Tests = PEAKS
     asks = False
     sender = ("D10", "07", "3.00")
     receiver = "host"
@@ -130,7 +130,7 @@ class D10(AstmDialect):
 class Yumizen(AstmDialect):
     """Horiba Yumizen: LOINC beside the mnemonic, histograms in M, every piece of a long record ends with ETX."""
 
-    tests = cells_of(MODELS["horiba_yumizen"])
+    tests: Tests = cells_of(MODELS["horiba_yumizen"])
     asks = False
     sender = ("H550", "909YAXH00001", "1.2.1.4")
     version = "LIS2-A2"
@@ -154,7 +154,7 @@ class Yumizen(AstmDialect):
 class IhCom(AstmDialect):
     """Bio-Rad IH-Com: a row per antigen with the strength of the reaction, and the verdict; sends only."""
 
-    tests = (
+    tests: Tests = (
         SimulatedTest("AntiA", "Anti-A", "", 0, 0, choices=("40", "0")),
         SimulatedTest("AntiB", "Anti-B", "", 0, 0, choices=("40", "0")),
         SimulatedTest("Result", "Verdict", "", 0, 0, choices=("A", "B", "O")),
@@ -179,7 +179,7 @@ class IhCom(AstmDialect):
 class Immucor(AstmDialect):
     """Immucor: one Q record per tube."""
 
-    tests = BLOOD_GROUP
+    tests: Tests = BLOOD_GROUP
     sender = "Echo"
     receiver = "LIS"
 
@@ -191,6 +191,6 @@ class Immucor(AstmDialect):
 class Maestro(AstmDialect):
     """Agappe Mispa Maestro: bare records; hears nothing."""
 
-    tests = HBA1C
+    tests: Tests = HBA1C
     asks = False
     sender = ("Maestro", "BH60")

@@ -13,6 +13,7 @@ from connectors.analyzers.simulator.content import (
     URINE_ALBUMIN,
     Sample,
     SimulatedTest,
+    Tests,
 )
 from connectors.astm.codec import Delimiters, FieldValue
 
@@ -22,7 +23,7 @@ _BACKTICK = Delimiters(repeat="`")
 class Architect(AstmDialect):
     """Abbott ARCHITECT: three rows per test, final, interpretation and raw signal."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     sender = ("ARCHITECT", "9.55", "F0000000001", "H1P1O1R1C1Q1L1")
     version = "1"
     kinds: ClassVar[Sequence[str]] = ("F", "I", "P")
@@ -55,13 +56,13 @@ class M2000(Architect):
     asks = False
     kinds = ("F", "I")
     kind_component = 9
-    tests = (SimulatedTest("SIM0.6ml", "Viral load", "Copies / mL", 50, 5000, 0),)
+    tests: Tests = (SimulatedTest("SIM0.6ml", "Viral load", "Copies / mL", 50, 5000, 0),)
 
 
 class Access(AstmDialect):
     """Beckman Access and DxI: codes by name, replicate behind them."""
 
-    tests = HORMONES
+    tests: Tests = HORMONES
     sender = ("ACCESS", "609001")
     receiver = "LIS"
     version = "1"
@@ -86,7 +87,7 @@ class Access(AstmDialect):
 class Centaur(AstmDialect):
     """Siemens ADVIA Centaur."""
 
-    tests = HORMONES
+    tests: Tests = HORMONES
     sender = "ADVCNT_LIS"
     receiver = "LIS_ID"
     version = "1"
@@ -95,7 +96,7 @@ class Centaur(AstmDialect):
 class DcaVantage(AstmDialect):
     """Siemens DCA Vantage: the scanned code is the patient's; sends only."""
 
-    tests = URINE_ALBUMIN
+    tests: Tests = URINE_ALBUMIN
     asks = False
     sender = ("DCA VANTAGE", "04.04.00.00", "S000001")
     version = ""
@@ -156,7 +157,7 @@ class ErbaXl(AstmDialect):
     """Erba XL: backtick as repeat delimiter, no sender, one test per session, questions for several tubes."""
 
     delimiters = _BACKTICK
-    sender = ""
+    sender: ClassVar[FieldValue] = ""
     version = "E 1394-97"
 
     def results(self, sample: Sample) -> list[bytes]:
@@ -225,7 +226,7 @@ class AutoQuant(ErbaXl):
 class Pentra400(AstmDialect):
     """Horiba Pentra 400: numbers for units, the time in R.12; sends only."""
 
-    tests = tuple(
+    tests: Tests = tuple(
         SimulatedTest(test.code, test.name, unit, test.low, test.high, test.decimals)
         for test, unit in zip(NUMBERED, ("15", "15", "15", "26"), strict=True)
     )
@@ -245,7 +246,7 @@ class Pentra400(AstmDialect):
 class GeneXpertAstm(AstmDialect):
     """Cepheid GeneXpert: at sign as repeat delimiter, backslash as escape."""
 
-    tests = (SimulatedTest("SIMASSAY", "Assay", "", 0, 0, choices=("NOT DETECTED", "DETECTED", "INVALID")),)
+    tests: Tests = (SimulatedTest("SIMASSAY", "Assay", "", 0, 0, choices=("NOT DETECTED", "DETECTED", "INVALID")),)
     delimiters = Delimiters(repeat="@", component="^", escape="\\")
     sender = ("SimSite", "GeneXpert", "1.0")
 
@@ -253,7 +254,7 @@ class GeneXpertAstm(AstmDialect):
 class Maglumi(AstmDialect):
     """SNIBE MAGLUMI X3: channels by name, all in one O record; no work, no answer."""
 
-    tests = tuple(
+    tests: Tests = tuple(
         SimulatedTest(f"{test.code} II", test.name, test.unit, test.low, test.high, test.decimals) for test in HORMONES
     )
     sender = " MAGLUMI X3 "
@@ -268,7 +269,7 @@ class Maglumi(AstmDialect):
 class DecimalComma(AstmDialect):
     """Euroimmun writes 7,41; sends only."""
 
-    tests = (SimulatedTest("SIMELISA", "Antibody", "RE/ml", 2, 20, 2),)
+    tests: Tests = (SimulatedTest("SIMELISA", "Antibody", "RE/ml", 2, 20, 2),)
     asks = False
 
     def rows(self, number: int, test: SimulatedTest, value: str, sample: Sample) -> list[Record]:
@@ -287,7 +288,7 @@ class SendsOnly(AstmDialect):
 class Vitros(AstmDialect):
     """Ortho VITROS: dilution+code+dilution, flags by component; understands only one record per frame."""
 
-    tests = tuple(
+    tests: Tests = tuple(
         SimulatedTest(code, name, unit, 1, 60, 2)
         for code, name, unit in (("801", "Assay A", "mIU/L"), ("802", "B", ""))
     )

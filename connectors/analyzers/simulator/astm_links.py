@@ -40,6 +40,7 @@ class FramedLink(SimulatedLink):
         self._receiver = AstmReceiver()
         self._contends = self.faults.contention
         self._frames = 0
+        self._arrived: list[bytes] = []
         self.received_frames = 0
 
     async def _attempt(self, message: bytes, *, is_first: bool) -> tuple[str, bytes]:
@@ -69,9 +70,9 @@ class FramedLink(SimulatedLink):
         """Listen first where the peer wants to send."""
         if result in {SendResult.YIELDED, SendResult.INTERRUPTED}:
             data = await self.line.read(min(_YIELD_SECONDS, self.times.answer))
-            while data is not None and not self._inbox:
+            while data:
                 await self._take(data)
-                data = None if self._inbox else await self.line.read(self.times.answer)
+                data = None if EOT in data else await self.line.read(self.times.answer)
         return "ACK" if result is SendResult.SENT else result.value
 
     async def _take(self, data: bytes) -> None:
@@ -85,6 +86,12 @@ class FramedLink(SimulatedLink):
         await self._handle(self._receiver.feed(data))
         if EOT in data:
             self._frames = 0
+            self._inbox.extend(self._rest())
+
+    def _rest(self) -> list[bytes]:
+        """Messages are handed out when the line is free again: an answer may then be sent."""
+        arrived, self._arrived = self._arrived, []
+        return arrived
 
     async def _spoils_opening(self) -> bool:
         """Ignore the peer's ENQ, or meet it with our own and have nothing to say when the peer gives way."""
@@ -106,7 +113,7 @@ class FramedLink(SimulatedLink):
                 await self.line.write(event.data)
                 continue
             if isinstance(event, Arrived):
-                self._inbox.extend(event.messages)
+                self._arrived.extend(event.messages)
                 self.received_frames = self._frames
             await self._handle(self._receiver.settle(is_durable=True))
 

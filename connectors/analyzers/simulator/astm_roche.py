@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from connectors.analyzers.simulator.astm_dialect import Asked, AstmDialect, Record
-from connectors.analyzers.simulator.content import HORMONES, NUMBERED, Sample, SimulatedTest
+from connectors.analyzers.simulator.content import HORMONES, NUMBERED, Sample, SimulatedTest, Tests
 from connectors.astm.codec import FieldValue
 
 _ROCHE_WIDTH = 22
@@ -15,7 +15,7 @@ _ROCHE_WIDTH = 22
 class RocheHost(AstmDialect):
     """Roche host interface: H.11 is the kind of message, nine components in Q.3, an alarm behind every result."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     sender = ("H7600", "1")
     receiver = "host"
     version = "1"
@@ -85,7 +85,7 @@ class RocheE411(RocheHost):
     """The e 411 has qualitative tests: verdict^index."""
 
     sender = ("cobas-e411", "1")
-    tests = (*HORMONES[:1], SimulatedTest("905", "Qualitative", "COI", 0.1, 0.9, 3))
+    tests: Tests = (*HORMONES[:1], SimulatedTest("905", "Qualitative", "COI", 0.1, 0.9, 3))
 
     def rows(self, number: int, test: SimulatedTest, value: str, sample: Sample) -> list[Record]:
         """A qualitative result is a verdict (-1, 0, 1) and its index."""
@@ -98,7 +98,7 @@ class RocheE411(RocheHost):
 class RocheInfinity(AstmDialect):
     """cobas infinity PSM: O.12 X on results, X and Q on QC, a comma list of flags; orders of one test each."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     sender = ("cobas infinity ", "Roche Diagnostics", "", "2.0")
     receiver = "cobas infinity "
     version = ""

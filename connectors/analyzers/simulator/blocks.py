@@ -16,6 +16,7 @@ from connectors.analyzers.simulator.content import (
     Outgoing,
     Sample,
     SimulatedTest,
+    Tests,
     WorkAnswer,
 )
 from connectors.analyzers.simulator.dialect import Dialect
@@ -32,7 +33,7 @@ class BeckmanAu(Dialect):
     The identity is code(2) rack(4) cup(2) type(1) number(4) barcode(right-justified).
     """
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
 
     def results(self, sample: Sample) -> list[bytes]:
         """D for a patient's tube, DQ for control material; one group per test."""
@@ -109,7 +110,7 @@ class BeckmanAu(Dialect):
 class Dimension(Dialect):
     """Siemens Dimension: fields divided by FS; polls for work, asks for a tube, confirms every order."""
 
-    tests = NAMED
+    tests: Tests = NAMED
 
     def results(self, sample: Sample) -> list[bytes]:
         """R: patient, sample, type, location, priority, time, cups, dilution, count, then four fields per test.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from connectors.analyzers.model import DeviceModel
 from connectors.analyzers.simulated_values import CHEMISTRY, HAEMATOLOGY, drawn_choice, drawn_value
@@ -52,6 +52,9 @@ class SimulatedTest:
     def limits(self) -> tuple[str, str]:
         """The range as the device prints it."""
         return f"{self.low:.{self.decimals}f}", f"{self.high:.{self.decimals}f}"
+
+
+Tests: TypeAlias = tuple[SimulatedTest, ...]
 
 
 @dataclass(frozen=True)

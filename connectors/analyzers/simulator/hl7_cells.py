@@ -17,11 +17,13 @@ from connectors.analyzers.simulator.content import (
     Outgoing,
     Sample,
     SimulatedTest,
+    Tests,
     WorkAnswer,
     cells_of,
 )
 from connectors.analyzers.simulator.hl7_dialect import (
     Hl7Dialect,
+    Row,
     Segment,
     all_of,
     event_of,
@@ -40,7 +42,7 @@ _PIXEL = "Qk0eAAAAAAAAABoAAAAMAAAAAQABAAEAGAAAAAAA"
 class MindrayBc(Hl7Dialect):
     """Mindray BC: modes and alarms as IS rows, a histogram as ED row, the worklist asked for with ORM^O01."""
 
-    tests = cells_of(MODELS["mindray_bc"])
+    tests: Tests = cells_of(MODELS["mindray_bc"])
     application = ("", "")
     asks = True
     service: ClassVar[tuple[str, ...]] = ("00001", "Automated Count", "99MRC")
@@ -123,7 +125,7 @@ class MindrayBc(Hl7Dialect):
 class Dymind(MindrayBc):
     """Dymind: decimal comma; asks nothing."""
 
-    tests = cells_of(MODELS["dymind"])
+    tests: Tests = cells_of(MODELS["dymind"])
     application = ("DH3x", "Dymind")
     asks = False
     service = ("01001", "Automated Count", "99MRC")
@@ -151,7 +153,7 @@ class Dymind(MindrayBc):
 class Zybio(Dymind):
     """Zybio: a clock at 1970, a wrong LOINC for WBC, a caret in the unit that is not escaped."""
 
-    tests = cells_of(MODELS["zybio"])
+    tests: Tests = cells_of(MODELS["zybio"])
     application = ("Z3", "Zybio")
 
     def shown(self, value: str) -> str:
@@ -173,7 +175,7 @@ class Zybio(Dymind):
 class BinaryFractions(Dymind):
     """Boule and Dymind OEM: numbers as a binary fraction prints them, research items with an asterisk."""
 
-    tests = CELLS
+    tests: Tests = CELLS
     application = ("BM500", "Boule")
 
     def shown(self, value: str) -> str:
@@ -198,7 +200,7 @@ class Boule(BinaryFractions):
 class MindrayBs(Hl7Dialect):
     """Mindray BS: one test per message, controls in the OBR, QRY^Q02 with QCK and DSR."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     application = ("Mindray", "BS-200E")
     charset = "ASCII"
     asks = True
@@ -214,13 +216,13 @@ class MindrayBs(Hl7Dialect):
         header = self.msh(("ORU", "R01"), str(sample.serial), sample.at, application_ack=kind)
         if sample.is_control:
             level = "LH"[sample.level or 0]
-            order = ["1", test.code, test.name, ("Mindray", "BS-200E"), "", sample.stamp, *[""] * 6]
+            order: Row = ["1", test.code, test.name, ("Mindray", "BS-200E"), "", sample.stamp, *[""] * 6]
             order += [sample.specimen_id, "1111", "20271231000000", "", level, "5.0", "0.2", value, test.unit]
             return written([header, ("OBR", order)])
-        order = ["1", sample.specimen_id, str(sample.serial), ("Mindray", "BS-200E"), "Y", *[""] * 9, "serum"]
+        place: Row = ["1", sample.specimen_id, str(sample.serial), ("Mindray", "BS-200E"), "Y", *[""] * 9, "serum"]
         row = obx(1, "NM", test.code, f"{float(value):.6f}", test.unit, "-", "")
         row[1][3] = test.name
-        return written([header, ("PID", ["1", str(sample.serial)]), ("OBR", order), row])
+        return written([header, ("PID", ["1", str(sample.serial)]), ("OBR", place), row])
 
     def query(self, specimen_ids: Sequence[str], serial: int, at: datetime) -> bytes:
         """Ask for one barcode."""
@@ -278,7 +280,7 @@ class MindrayBs(Hl7Dialect):
 class Getein(MindrayBs):
     """Getein MAGICL: as Mindray BS, but a control is an ordinary message with MSH-16 = 2."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     application = ("Getein", "MAGICL")
 
     def one(self, sample: Sample, test: SimulatedTest, value: str) -> bytes:
@@ -287,14 +289,14 @@ class Getein(MindrayBs):
         header[1][14] = "2" if sample.is_control else "0"
         row = obx(1, "NM", test.code, value, test.unit, limits_of(test), test.flag_of(value))
         row[1][3] = test.name
-        order = ["1", sample.specimen_id, str(sample.serial), "SIM"]
+        order: Row = ["1", sample.specimen_id, str(sample.serial), "SIM"]
         return written([header, ("PID", ["1"]), ("OBR", order), row])
 
 
 class EdanH60(Hl7Dialect):
     """EDAN H60: OBX-3 is always 0, the flag in OBX-13; every second tube was scanned into the patient field."""
 
-    tests = CELLS
+    tests: Tests = CELLS
     version = "2.4"
     application = ("EDAN", "H60")
 
@@ -314,7 +316,7 @@ class EdanH60(Hl7Dialect):
 class EdanI15(Hl7Dialect):
     """EDAN i15: no message number, classes in OBX-3, arrows as flags."""
 
-    tests = BLOOD_GAS
+    tests: Tests = BLOOD_GAS
     version = "2.4"
     application = ("EDAN", "i15")
     charset = "UNICODE UTF-8"
@@ -340,7 +342,7 @@ class EdanI15(Hl7Dialect):
 class Autobio(Hl7Dialect):
     """Autobio: a constant message number, signal^result, slashes in dates, one test per message."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     application = ("", "")
 
     def results(self, sample: Sample) -> list[bytes]:
@@ -350,7 +352,7 @@ class Autobio(Hl7Dialect):
             row = obx(10455, "CE", test.code, [("41765", value), ""], "", "", "")
             row[1][3] = test.code
             row[1].extend(["", "", f"{sample.at:%Y/%m/%d %H:%M:%S}"])
-            segments = [self.msh(("ORU", "R01"), "5", sample.at), ("PID", ["", "", "SIM"])]
+            segments: list[Segment] = [self.msh(("ORU", "R01"), "5", sample.at), ("PID", ["", "", "SIM"])]
             segments += [("OBR", ["1", sample.specimen_id, "7764", "Autolumo 1000"]), row]
             messages.append(written(segments))
         return messages
@@ -359,7 +361,7 @@ class Autobio(Hl7Dialect):
 class Ichroma(Hl7Dialect):
     """Boditech iChroma: constant number and processing id, numbers typed TX, rows of other units without a code."""
 
-    tests = HBA1C
+    tests: Tests = HBA1C
     version = "2.6"
     event = ("OUL", "R24")
     application = ("1", "ichroma2")
@@ -384,12 +386,13 @@ class Ichroma(Hl7Dialect):
 class Wondfo(Hl7Dialect):
     """Wondfo FineCare: says that it is there before it sends results."""
 
-    tests = HORMONES[:1]
+    tests: Tests = HORMONES[:1]
     version = "2.4"
     application = ("FineCarePlus", "FIA")
     charset = "UTF8"
 
     def results(self, sample: Sample) -> list[bytes]:
         """A message about the device, then the result."""
-        status = [self.msh(("ESU", "U01"), str(sample.serial), sample.at), ("EQU", ["FIA", sample.stamp, ("OP", "OK")])]
+        status: list[Segment] = [self.msh(("ESU", "U01"), str(sample.serial), sample.at)]
+        status.append(("EQU", ["FIA", sample.stamp, ("OP", "OK")]))
         return [written(status), *super().results(sample)]

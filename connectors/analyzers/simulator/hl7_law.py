@@ -18,6 +18,7 @@ from connectors.analyzers.simulator.content import (
     Outgoing,
     Sample,
     SimulatedTest,
+    Tests,
     WorkAnswer,
     cells_of,
 )
@@ -37,7 +38,7 @@ class Law(Hl7Dialect):
         query_profile: MSH-21 of questions.
     """
 
-    tests = NAMED
+    tests: Tests = NAMED
     version = "2.5.1"
     event = ("OUL", "R22", "OUL_R22")
     accept = ("NE", "AL")
@@ -184,7 +185,7 @@ class Law(Hl7Dialect):
 class CobasPro(Law):
     """Roche cobas pro and pure: questions by sequence, id&BARCODE, supplemental rows."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     application = ("cobas pro", "")
     coding = "99ROC"
     query_name = ("INISEQ", "", "99ROC")
@@ -228,7 +229,7 @@ class CobasPro(Law):
 class Cobas4800(Law):
     """Roche cobas 4800: values as text with exponent and unit in one."""
 
-    tests = (
+    tests: Tests = (
         SimulatedTest(
             "SIMVL",
             "Viral load",
@@ -245,7 +246,7 @@ class Cobas4800(Law):
 class Alinity(Law):
     """Abbott Alinity c and i."""
 
-    tests = NUMBERED
+    tests: Tests = NUMBERED
     application = ("Alinity", "Abbott")
     coding = "99ABT"
 
@@ -253,7 +254,7 @@ class Alinity(Law):
 class AlinityM(Alinity):
     """Abbott Alinity m: names nobody, the barcode in SAC-3 only, the unit in the second component."""
 
-    tests = (SimulatedTest("1099", "Assay", "Copies/mL", 20, 5000, 0),)
+    tests: Tests = (SimulatedTest("1099", "Assay", "Copies/mL", 20, 5000, 0),)
     application = ("", "")
 
     def specimen_field(self, sample: Sample) -> FieldValue:
@@ -272,7 +273,7 @@ class AlinityM(Alinity):
 class Atellica(Law):
     """Siemens Atellica: cut-off, signal and dose under one unit, the range as prose."""
 
-    tests = HORMONES
+    tests: Tests = HORMONES
     application = ("UIW_LIS", "AA")
     coding = "99SiemensHDXTestCode"
 
@@ -313,7 +314,7 @@ class Ba400(Law):
 class Celltac(Law):
     """Nihon Kohden Celltac: two quotes in SPM-2, a character set that begins empty; sends only."""
 
-    tests = cells_of(MODELS["nihon_kohden_celltac"])
+    tests: Tests = cells_of(MODELS["nihon_kohden_celltac"])
     version = "2.5"
     application = ("MEK-9100", "Laboratory")
     asks = False
@@ -332,7 +333,7 @@ class Celltac(Law):
 class YumizenHl7(Law):
     """Horiba Yumizen H550: LOINC and mnemonic, a word behind the range; sends only."""
 
-    tests = cells_of(MODELS["horiba_yumizen"])
+    tests: Tests = cells_of(MODELS["horiba_yumizen"])
     version = "2.5"
     application = ("H550", "Horiba")
     asks = False
@@ -347,7 +348,7 @@ class YumizenHl7(Law):
 class GeneXpertHl7(Law):
     """Cepheid GeneXpert: events of its own, Z03 asks with patient and specimen, results ORU^R32."""
 
-    tests = (SimulatedTest("SIMASSAY", "Assay", "", 0, 0, choices=("NOT DETECTED", "DETECTED", "INVALID")),)
+    tests: Tests = (SimulatedTest("SIMASSAY", "Assay", "", 0, 0, choices=("NOT DETECTED", "DETECTED", "INVALID")),)
     version = "2.5"
     event = ("ORU", "R32", "ORU_R32")
     application = ("ICU^GeneXpert^1.0", "")
@@ -377,6 +378,10 @@ class GeneXpertHl7(Law):
             orders[specimen_id] = (*orders.get(specimen_id, ()), part(fields, 4))
         return WorkAnswer(orders)
 
+    def download(self, specimen_id: str, codes: Sequence[str], serial: int, at: datetime) -> bytes:
+        """Return b"": how work is brought unasked (Z01) is not in the sources."""
+        return b""
+
     def respond(self, raw: bytes, desk: Desk, serial: int, at: datetime) -> list[Outgoing]:
         """Answer Z03 with Z02."""
         if event_of(raw)[:1] != ("QBP",):
@@ -386,5 +391,6 @@ class GeneXpertHl7(Law):
         codes = desk.get(specimen_id, ())
         answer = self.answering(raw, ("RSP", "Z02", "RSP_Z02"), f"H{serial}", at)
         answer += [("QAK", [part(question, 2), "OK" if codes else "NF"]), ("PID", ["1"])]
-        answer += [("ORC", ["NW"]), *(("OBR", ["", f"W{serial}", "", (code, code)]) for code in codes)]
-        return [Outgoing(written([*answer, ("SPM", ["1", specimen_id])]), wants_answer=False)]
+        answer.append(("ORC", ["NW"]))
+        orders: list[Segment] = [("OBR", ["", f"W{serial}", "", (code, code)]) for code in codes]
+        return [Outgoing(written([*answer, *orders, ("SPM", ["1", specimen_id])]), wants_answer=False)]

@@ -108,7 +108,8 @@ class HostSimulator:
         link = link_for(self._model.profile, line, role=SenderRole.COMPUTER, faults=self._faults, times=self._times)
         self._links.append(link)
         try:
-            with contextlib.suppress(OSError):
+            # nobody waits for this task, and a server whose task was cancelled complains
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await self._serve(link)
         finally:
             self._links.remove(link)

@@ -35,14 +35,15 @@ class MllpLink(SimulatedLink):
             raise ConnectionError("cut on purpose")
         control_id = field_of(message, "MSH", 10)
         while data := await self.line.read(self.times.answer):
-            answers = []
+            answer = b""
             for raw in self._blocks(data):
-                if field_of(raw, "MSA", 2) == control_id and field_of(raw, "MSA", 1):
-                    answers.append(raw)
+                is_ours = field_of(raw, "MSA", 2) == control_id and field_of(raw, "MSA", 1)
+                if is_ours and not answer:
+                    answer = raw
                 else:
                     self._inbox.append(raw)
-            if answers:
-                return field_of(answers[0], "MSA", 1), answers[0]
+            if answer:
+                return field_of(answer, "MSA", 1), answer
         return "no answer", b""
 
     def _is_settled(self, answer: str) -> bool:
