@@ -64,6 +64,7 @@ class HostSimulator:
         self._conversations: set[asyncio.Task[None]] = set()
         self._links: list[SimulatedLink] = []
         self._downloads: asyncio.Queue[bytes] = asyncio.Queue()
+        self._heard = asyncio.Condition()
 
     async def start(self) -> None:
         """Listen.
@@ -93,12 +94,16 @@ class HostSimulator:
         await self.stop()
 
     async def send_work(self, specimen_id: str, codes: Sequence[str]) -> bool:
-        """Bring work unasked to the device that called last; False where it takes none or nobody has called."""
+        """Bring work unasked to the device that called last, or calls next; False where the model takes none."""
         raw = self._dialect.download(specimen_id, codes, self._next(), self._now())
-        if not raw or not self._links:
-            return False
-        await self._downloads.put(raw)
-        return True
+        if raw:
+            await self._downloads.put(raw)
+        return bool(raw)
+
+    async def until(self, is_enough: Callable[[Sequence[bytes]], bool]) -> None:
+        """Wait until what was received is enough."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: is_enough(self.received))
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -127,7 +132,9 @@ class HostSimulator:
                     await link.send(self._downloads.get_nowait())
                 continue
             waited = 0.0
-            self.received.append(raw)
+            async with self._heard:
+                self.received.append(raw)
+                self._heard.notify_all()
             if self.on_message is not None:
                 self.on_message(raw)
             for outgoing in self._dialect.respond(raw, self.work, self._next(), self._now()):

@@ -26,8 +26,18 @@ HEARD = [key for key in DIALECTS if MODELS[key].profile.frame_style != "bare"]
 ONE_OF_EACH_LINK = ["roche_cobas_c311", "mindray_bc", "beckman_dxc700au", "siemens_dimension", "snibe_maglumi"]
 
 
-def device(key: str, host: HostSimulator, faults: SimulatorFaults | None = None, **more) -> DeviceSimulator:
-    return DeviceSimulator(key, "127.0.0.1", host.port, faults=faults, times=FAST, clock=lambda: NOW, **more)
+class device:  # noqa: N801  reads as what it makes
+    """A device that learns its host's port when both are there."""
+
+    def __init__(self, key: str, lab, faults: SimulatorFaults | None = None, times: LinkTimes = FAST) -> None:
+        self._make = lambda: DeviceSimulator(key, "127.0.0.1", lab.port, faults=faults, times=times, clock=lambda: NOW)
+
+    async def __aenter__(self) -> DeviceSimulator:
+        self._simulator = self._make()
+        return self._simulator
+
+    async def __aexit__(self, *_error) -> None:
+        await self._simulator.close()
 
 
 def host(key: str, work=None, faults: SimulatorFaults | None = None) -> HostSimulator:
@@ -37,8 +47,7 @@ def host(key: str, work=None, faults: SimulatorFaults | None = None) -> HostSimu
 async def arrived(lab: HostSimulator, *wanted: bytes, copies: int = 1) -> None:
     """Wait for the last messages: a device is done before its host has read the end."""
     async with asyncio.timeout(5):
-        while any(lab.received.count(raw) < copies for raw in wanted):
-            await asyncio.sleep(0.005)
+        await lab.until(lambda received: all(received.count(raw) >= copies for raw in wanted))
 
 
 @pytest.mark.parametrize("key", DIALECTS)
@@ -79,9 +88,7 @@ async def test_work_that_nobody_asked_for_is_taken(key):
     codes = tuple(test.code for test in dialect_of(key).tests[:2])
     async with host(key) as lab, device(key, lab) as analyzer:
         await analyzer.connect()
-        async with asyncio.timeout(5):
-            while not await lab.send_work(BARCODES[0], codes):
-                await asyncio.sleep(0.01)
+        assert await lab.send_work(BARCODES[0], codes)
         assert await analyzer.take_downloads(1.0) == {BARCODES[0]: codes}
 
 
@@ -125,27 +132,26 @@ async def test_a_storm_of_refusals_passes(key):
 @pytest.mark.parametrize("key", ONE_OF_EACH_LINK)
 async def test_a_silent_host_is_called_again(key):
     times = LinkTimes(answer=0.1, retry=0.01, busy=0.01)
-    async with host(key, faults=SimulatorFaults(ignore_first=1)) as lab:
-        async with DeviceSimulator(key, "127.0.0.1", lab.port, times=times, clock=lambda: NOW) as analyzer:
-            (first, *_) = await analyzer.run(BARCODES[:1], with_controls=False)
+    async with host(key, faults=SimulatorFaults(ignore_first=1)) as lab, device(key, lab, times=times) as analyzer:
+        (first, *_) = await analyzer.run(BARCODES[:1], with_controls=False)
     assert first.is_acknowledged
     assert first.attempts == 2
 
 
 async def test_a_host_that_never_answers_is_given_up():
     times = LinkTimes(answer=0.02, retry=0.01)
-    async with host("sysmex_xp", faults=SimulatorFaults(ignore_first=99)) as lab:
-        async with DeviceSimulator("sysmex_xp", "127.0.0.1", lab.port, times=times) as analyzer:
-            (delivery,) = await analyzer.run(BARCODES[:1], with_controls=False)
+    silent = SimulatorFaults(ignore_first=99)
+    async with host("sysmex_xp", faults=silent) as lab, device("sysmex_xp", lab, times=times) as analyzer:
+        (delivery,) = await analyzer.run(BARCODES[:1], with_controls=False)
     assert not delivery.is_acknowledged
     assert delivery.answer == "retry_later"
 
 
 async def test_contention_ends_with_the_devices_right_of_way():
     codes = tuple(test.code for test in dialect_of("roche_cobas_c311").tests[:2])
-    async with host("roche_cobas_c311", {BARCODES[0]: codes}) as lab:
-        async with device("roche_cobas_c311", lab, SimulatorFaults(contention=True)) as analyzer:
-            assert await analyzer.ask(BARCODES[0]) == {BARCODES[0]: codes}
+    lab, faults = host("roche_cobas_c311", {BARCODES[0]: codes}), SimulatorFaults(contention=True)
+    async with lab, device("roche_cobas_c311", lab, faults) as analyzer:
+        assert await analyzer.ask(BARCODES[0]) == {BARCODES[0]: codes}
 
 
 async def test_vitros_takes_a_packed_answer_back():
@@ -157,8 +163,7 @@ async def test_vitros_takes_a_packed_answer_back():
         async with device("ortho_vitros", lab) as analyzer:
             assert await analyzer.ask(BARCODES[0]) == {}
             async with asyncio.timeout(5):
-                while len(lab.received) < 2:
-                    await asyncio.sleep(0.005)
+                await lab.until(lambda received: len(received) == 2)
     assert b"|A\rL|1|T\r" in lab.received[1]
 
 
