@@ -16,6 +16,18 @@ from connectors.analyzers.simulator import (
 )
 from connectors.device_side import Delivery, LineFaults
 
+__all__ = [
+    "DEMO_ANALYZERS",
+    "Run",
+    "SimulatorFaults",
+    "devices",
+    "measure",
+    "play",
+    "protocol_of",
+    "serve_host",
+    "usual_port",
+]
+
 DEMO_ANALYZERS: Final = {"chemistry": "mindray_bs", "haematology": "mindray_bc"}
 """The two analyzers of the demonstration, with their full panels, and the models they are."""
 

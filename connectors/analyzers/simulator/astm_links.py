@@ -200,7 +200,7 @@ class BareLink(SimulatedLink):
         self, line: DeviceLine, *, faults: SimulatorFaults | None = None, times: LinkTimes | None = None
     ) -> None:
         super().__init__(line, faults=faults, times=times)
-        self._rest = b""
+        self._tail = b""
 
     async def _attempt(self, message: bytes, *, is_first: bool) -> tuple[str, bytes]:
         if is_first and self.faults.drop_before_answer:
@@ -214,10 +214,10 @@ class BareLink(SimulatedLink):
 
     async def _take(self, data: bytes) -> None:
         """As host: take what ends with an L record. A device of this kind hears nothing."""
-        self._rest += data.replace(CR, LF)
-        while match := _BARE_MESSAGE.match(self._rest):
+        self._tail += data.replace(CR, LF)
+        while match := _BARE_MESSAGE.match(self._tail):
             self._inbox.append(match[1].replace(LF, CR) + CR)
-            self._rest = self._rest[match.end() :]
+            self._tail = self._tail[match.end() :]
 
 
 def _ended(frame: bytes) -> bytes:
