@@ -104,3 +104,14 @@ def test_devices_that_are_given_work_say_how():
     for model in MODELS.values():
         work = model.profile.work
         assert (work.style == "none") is not (work.answers_queries or work.sends_unasked), model.key
+
+
+def test_the_reference_lists_every_model():
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "analyzers.md").read_text(encoding="utf-8")
+    listed = {
+        line.split("`")[1]: line for line in page.splitlines() if re.match(r"\| `[a-z0-9_]+` \|.*\|.*\|.*\|.*\|", line)
+    }
+    assert {key for key in listed if key in MODELS} == set(MODELS)
+    for key, model in MODELS.items():
+        assert f"| {model.title} |" in listed[key]
+        assert f"| {model.transport.connects} | {model.transport.port or ''} |" in listed[key]
