@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 from domain.errors import LabError
 
 if TYPE_CHECKING:
+    from connectors.analyzers.simulator import SimulatorFaults
+    from connectors.device_side import Delivery
     from settings import Settings
 
 Command = Callable[[argparse.Namespace], int]
@@ -71,14 +73,48 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("action", choices=["verify"])
     key = add("codec-key", _codec_key, "make a key for the payload codec")
     key.add_argument("action", choices=["new"])
-    simulate = add("simulate", _simulate, "play an analyzer: measure specimens and send the results")
-    simulate.add_argument("device", choices=["chemistry", "haematology"])
-    simulate.add_argument("specimens", nargs="+", help="barcodes in the order of the rack")
-    simulate.add_argument("--host", default="127.0.0.1")
-    simulate.add_argument("--port", type=int, default=0, help="by default the listener's")
-    simulate.add_argument("--seed", type=int, default=1, help="another seed draws other values")
-    simulate.add_argument("--no-controls", action="store_true", help="do not send control material first")
+    _simulate_arguments(add("simulate", _simulate, "play an analyzer of a known model, or the host for one"))
     return parser
+
+
+def _simulate_arguments(simulate: argparse.ArgumentParser) -> None:
+    add = simulate.add_argument
+    add("device", type=_device, help="chemistry, haematology, or a model: docs/reference/analyzers.md")
+    add("specimens", nargs="*", help="barcodes in the order of the rack")
+    add("--host", action="store_true", help="be the host: listen, take results, answer questions with --work")
+    add("--work", action="append", default=[], type=_work, metavar="BARCODE=CODE,CODE", help="with --host, repeatable")
+    add("--messages", type=int, default=0, help="with --host: leave after so many messages")
+    add("--address", default="127.0.0.1", help="of the listener; with --host, to listen on")
+    add("--port", type=int, default=0, help="by default the listener's, else the one the model proposes")
+    add("--seed", type=int, default=1, help="another seed draws other values and cuts")
+    add("--no-controls", action="store_true", help="do not send control material first")
+    add("--query", action="store_true", help="ask what to measure on each tube")
+    add("--listen", type=float, default=0.0, metavar="SECONDS", help="afterwards wait for work nobody asked for")
+    faults = simulate.add_argument_group("faults")
+    faults.add_argument("--cut", type=int, default=0, metavar="BYTES", help="cut everything into pieces of up to BYTES")
+    faults.add_argument("--broken", action="store_true", help="send each message broken first: checksum, check byte")
+    faults.add_argument("--drop", action="store_true", help="hang up once before the answer to each message")
+    faults.add_argument("--duplicate", action="store_true", help="send each message twice")
+    faults.add_argument("--refuse", type=int, default=0, metavar="N", help="refuse the first N things received")
+    faults.add_argument("--ignore", type=int, default=0, metavar="N", help="leave the first N openings unanswered")
+    faults.add_argument("--contention", action="store_true", help="ASTM: meet the peer's first ENQ with an ENQ")
+    faults.add_argument("--reconnect", action="store_true", help="hang up after every message")
+    faults.add_argument("--second-session", action="store_true", help="leave an idle connection beside the first")
+
+
+def _device(name: str) -> str:
+    from devstack.analyzers import devices
+
+    if name not in devices():
+        raise argparse.ArgumentTypeError(f"{name} is none of: {', '.join(devices())}")
+    return name
+
+
+def _work(text: str) -> tuple[str, list[str]]:
+    barcode, mark, codes = text.partition("=")
+    if not (barcode and mark and codes):
+        raise argparse.ArgumentTypeError("write BARCODE=CODE,CODE")
+    return barcode, codes.split(",")
 
 
 # One function per subcommand -----------------------------------------------------------------------------------------
@@ -216,19 +252,104 @@ def _codec_key(_options: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from devstack.analyzers import measure
+    from devstack import analyzers
 
-    port = options.port
+    if options.host:
+        return _simulate_host(options)
+    port = options.port or _simulated_port(options.device)
     if not port:
-        listener = _settings().instruments
-        port = listener.astm_port if options.device == "chemistry" else listener.hl7_port
-    run = measure(
-        options.device, options.specimens, options.host, port, seed=options.seed, with_controls=not options.no_controls
-    )
-    deliveries = asyncio.run(run)
+        print(f"{options.device} proposes no port: say which with --port", file=sys.stderr)
+        return 1
+    work: dict[str, tuple[str, ...]] = {}
+    try:
+        if options.device in analyzers.DEMO_ANALYZERS:
+            run = analyzers.measure(
+                options.device,
+                options.specimens,
+                options.address,
+                port,
+                seed=options.seed,
+                with_controls=not options.no_controls,
+                faults=_faults(options),
+            )
+            deliveries = asyncio.run(run)
+        else:
+            deliveries, work = asyncio.run(_play(options, port))
+    except OSError as error:
+        print(f"nobody listens on {options.address}:{port}: {type(error).__name__}", file=sys.stderr)
+        return 1
     for one in deliveries:
         print(f"{one.specimen_id}: {len(one.values)} results, {one.attempts} attempts, {one.answer or 'no answer'}")
-    return 0 if all(one.answer in {"ACK", "AA", "CA"} for one in deliveries) else 1
+    for barcode, codes in work.items():
+        print(f"{barcode}: to measure {', '.join(codes) or 'nothing'}")
+    return 0 if all(one.is_acknowledged for one in deliveries) else 1
+
+
+def _simulated_port(device: str) -> int:
+    """Return the port of our own listener for the device's protocol, else the one that the model proposes."""
+    from devstack import analyzers
+
+    protocol = analyzers.protocol_of(device)
+    if protocol not in {"astm", "hl7"}:
+        return analyzers.usual_port(device)
+    listener = _settings().instruments
+    return listener.astm_port if protocol == "astm" else listener.hl7_port
+
+
+async def _play(options: argparse.Namespace, port: int) -> tuple[list[Delivery], dict[str, tuple[str, ...]]]:
+    from devstack import analyzers
+
+    run = analyzers.Run(
+        options.specimens,
+        seed=options.seed,
+        with_controls=not options.no_controls,
+        with_query=options.query,
+        listen_s=options.listen,
+    )
+    return await analyzers.play(options.device, options.address, port, run, faults=_faults(options))
+
+
+def _simulate_host(options: argparse.Namespace) -> int:
+    from devstack import analyzers
+
+    def show(raw: bytes) -> None:
+        print(raw.decode("utf-8", errors="backslashreplace").replace("\r", "\n"), flush=True)
+
+    model = analyzers.DEMO_ANALYZERS.get(options.device, options.device)
+    port = options.port or analyzers.usual_port(model)
+    host = analyzers.serve_host(
+        model,
+        dict(options.work),
+        options.address,
+        port,
+        on_message=show,
+        faults=_faults(options),
+        announce=lambda at: print(f"host for {model} on {options.address}:{at}, Ctrl-C ends it", flush=True),
+        messages=options.messages,
+    )
+    try:
+        asyncio.run(host)
+    except OSError as error:
+        print(f"cannot listen on {options.address}:{port}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _faults(options: argparse.Namespace) -> SimulatorFaults:
+    from devstack.analyzers import SimulatorFaults
+
+    return SimulatorFaults(
+        max_piece=options.cut,
+        broken_first=options.broken,
+        drop_before_answer=options.drop,
+        duplicate=options.duplicate,
+        seed=options.seed,
+        refuse_first=options.refuse,
+        ignore_first=options.ignore,
+        contention=options.contention,
+        reconnect=options.reconnect,
+        second_session=options.second_session,
+    )
 
 
 # What they share -----------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
-from connectors.analyzers.driver import read_message
 from connectors.astm.codec import Record, parse_records
 from connectors.astm.fields import field_name as astm_field_name
 from connectors.astm.records import unframe
+from connectors.conversations import read_message
 from connectors.hl7.codec import Segment, parse_message
 from connectors.hl7.names import field_name as hl7_field_name
 from domain.control_names import readable

@@ -10,7 +10,7 @@ from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message as hl7apy_parse
 
 from bench.results import Section, Table, is_quick, percentile, recorded, timed
-from connectors.analyzers import mindray_bc, mindray_bs
+from connectors.analyzers.driver import MODELS
 from connectors.analyzers.simulated_values import chemistry_values, haematology_values
 from connectors.analyzers.simulator import ChemistryAnalyzerSimulator, HaematologyAnalyzerSimulator
 from connectors.astm import codec as astm
@@ -53,7 +53,7 @@ def _hl7() -> Table:
         f"HL7 v2, {len(raw)} bytes, {raw.count(b'OBX')} OBX",
         {
             "LabSetu parse": lambda: _all_fields(hl7.parse_message(raw)),
-            "LabSetu read": lambda: read_hl7(raw, mindray_bc.MODEL.profile),
+            "LabSetu read": lambda: read_hl7(raw, MODELS["mindray_bc"].profile),
             f"hl7apy {version('hl7apy')} parse": lambda: hl7apy_parse(
                 text, validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False
             ),
@@ -75,7 +75,7 @@ def _astm() -> Table:
         f"ASTM E1394, {len(raw)} bytes, {raw.count(b'R|')} results, {len(frames)} frames",
         {
             "LabSetu parse": lambda: [record.value(3) for record in astm.parse_records(text)],
-            "LabSetu unframe and read": lambda: read_astm(framed, mindray_bs.MODEL.profile),
+            "LabSetu unframe and read": lambda: read_astm(framed, MODELS["mindray_bs"].profile),
             f"astm-2025 {version('astm-2025')} decode": lambda: [
                 astm_library.decode_message(frame, "utf-8") for frame in frames
             ],

@@ -81,8 +81,22 @@ def _checked_charset(name: str) -> str:
     return name
 
 
+def _checked_cut(pattern: str) -> str:
+    if pattern and re.compile(_checked_pattern(pattern)).groups < 1:
+        raise ValueError("the pattern needs a group around what is wanted")
+    return pattern
+
+
+def _checked_code_cut(pattern: str) -> str:
+    if pattern and "code" not in re.compile(_checked_pattern(pattern)).groupindex:
+        raise ValueError("the pattern needs a group named code")
+    return pattern
+
+
 Path: TypeAlias = Annotated[str, AfterValidator(_checked_path)]
 Paths: TypeAlias = tuple[Path, ...]
+CutPattern: TypeAlias = Annotated[str, AfterValidator(_checked_cut), Field(max_length=200)]
+CodePattern: TypeAlias = Annotated[str, AfterValidator(_checked_code_cut), Field(max_length=200)]
 
 
 class FieldRule(BaseModel):
@@ -136,9 +150,10 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
         ),
         "control_name_fields": ("INV.16.1", "INV.1.1", "SPM.2.1.1"),
         "skip_rows": (
-            FieldRule(field="OBX.2", equals=("ED", "RP")),
+            FieldRule(field="OBX.2", equals=("RP",)),
             FieldRule(field="OBX.3.4", equals=("S_OTHER", "S_RAW")),
         ),
+        "image_rows": (FieldRule(field="OBX.2", equals=("ED",)),),
     },
 }
 
@@ -239,6 +254,28 @@ class AuLayout(BaseModel):
     """Answers carry `M00000` and a name of 20 characters before the tests."""
 
 
+class RowVariant(BaseModel):
+    """A second reading of the same test under a code of its own: `651` is the number, `651/I` what it means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: FieldRule
+    suffix: Annotated[str, Field(min_length=1, max_length=8)]
+    """Put behind the code of rows for which `when` holds."""
+
+
+class OrderResult(BaseModel):
+    """A result that stands in the order segment itself, without a row (HL7 control runs of Mindray chemistry)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: FieldRule
+    code_fields: Paths
+    value_fields: Paths
+    unit_fields: Paths = ()
+    time_fields: Paths = ()
+
+
 class DeviceProfile(BaseModel):
     """How one analyzer speaks. Unset fields take the defaults of the protocol."""
 
@@ -259,13 +296,31 @@ class DeviceProfile(BaseModel):
     decimal_comma: bool = False
     specimen_fields: Paths = ()
     """Where the barcode is; the first that is not empty counts."""
+    specimen_cut: CutPattern = ""
+    """Where the barcode is only part of the field: its first group, matched from the start."""
     test_code_fields: Paths = ()
+    code_cut: CodePattern = ""
+    """Where the code is only part of the field: group `code`, and group `replicate` if there is one."""
+    row_variants: tuple[RowVariant, ...] = ()
     value_fields: Paths = ()
+    side_value_fields: Paths = ()
+    """What else stands in the value (verdict beside the index, signal beside the result): kept as a comment."""
+    unit_fields: Paths = ()
+    """Empty for the field of the standard; the same for ranges and flags."""
+    unit_names: dict[str, str] = Field(default_factory=dict)
+    """Units of devices that send numbers for them, by number; set on each device."""
+    unit_in_value: bool = False
+    """Value and unit come as one text: `6.73E+01 cp/mL`."""
+    range_fields: Paths = ()
+    flag_fields: Paths = ()
+    flag_separator: Annotated[str, Field(max_length=1)] = ""
+    """Where several flags stand in one text: `TV,TPNR,TH`."""
     replicate_fields: Paths = ()
     time_fields: Paths = ()
     control_rules: tuple[FieldRule, ...] = ()
     """Any one is enough to call a specimen control material."""
     control_name_fields: Paths = ()
+    """What the control is called; its barcode where these are empty."""
     skip_rows: tuple[FieldRule, ...] = ()
     """Rows that are no results: images, raw signals."""
     keep_rows: tuple[FieldRule, ...] = ()
@@ -274,6 +329,12 @@ class DeviceProfile(BaseModel):
     """Rows that carry an image or a histogram; they are kept as files beside the results."""
     comment_rows: tuple[FieldRule, ...] = ()
     """Rows that say something about the specimen: run modes, morphology alarms."""
+    held_rows: tuple[FieldRule, ...] = ()
+    """Results that a person must look at: their status is unknown, whatever the device calls them."""
+    order_result: OrderResult | None = None
+    """HL7: results in the OBR."""
+    void_comments: tuple[str, ...] = ()
+    """Comments that say "nothing to say", such as alarm 0."""
     status_overrides: dict[str, ObservationStatus] = Field(default_factory=dict)
     """Status letters this device uses in its own sense."""
     not_values: tuple[str, ...] = (
@@ -298,7 +359,8 @@ class DeviceProfile(BaseModel):
     specimen_pattern: Annotated[str, AfterValidator(_checked_pattern), Field(max_length=200)] = ""
     """Barcodes of this device must match it from the start; "" for the lab's own accession numbers only.
 
-    Where the pattern has a group, the first one is the number: `(\\d{12})-\\d+` takes off what a device adds."""
+    Where several `specimen_fields` are filled, the first that matches counts. Where the pattern has a group, the first
+    one is the number: `(\\d{12})-\\d+` takes off what a device adds."""
     specimen_max_age_days: Annotated[int, Field(ge=1, le=3660)] = 30
     """A tube collected longer before its results came is taken for another one; its results wait for a person."""
     replicates: Literal["last", "hold"] = "last"

@@ -84,6 +84,23 @@ class SpecimenReport:
 
 
 @dataclass(frozen=True)
+class DeviceImage:
+    """An image or histogram that came with results.
+
+    Attributes:
+        specimen_id: The barcode as the device sent it, stripped.
+        code: What the device calls the image.
+        media_type: `image/bmp`, `image/png`, …; `text/plain` for numbers of a histogram as the device wrote them.
+        content: Decoded where the device named an encoding.
+    """
+
+    specimen_id: str
+    code: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class InstrumentMessage:
     """One message from an analyzer, read.
 
@@ -94,6 +111,7 @@ class InstrumentMessage:
         queried_specimens: For a QUERY, the barcodes asked for.
         skipped_rows: Result rows left out on purpose: images, raw signals, run modes.
         flags: What a reader should know about the reading itself, e.g. `charset_fallback`.
+        images: What the rows that are images hold, in the order of the message.
     """
 
     kind: MessageKind
@@ -104,6 +122,7 @@ class InstrumentMessage:
     queried_specimens: tuple[str, ...] = ()
     skipped_rows: int = 0
     flags: tuple[str, ...] = ()
+    images: tuple[DeviceImage, ...] = ()
 
 
 @dataclass(frozen=True)

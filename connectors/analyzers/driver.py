@@ -1,40 +1,18 @@
-"""Which reader reads a device, and which models are known."""
+"""Which models are known, and what a request of a device holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
-from connectors.analyzers import erba_xl, mindray_bc, mindray_bs, sysmex_xn
+from connectors.analyzers.library import ModelLibrary
 from connectors.analyzers.model import DeviceModel
-from connectors.astm import messages as astm_messages
 from connectors.astm import records as astm_records
 from connectors.hl7 import framing as hl7_framing
-from connectors.hl7 import messages as hl7_messages
-from domain.device_profile import DeviceProfile
-from domain.observations import InstrumentMessage
 
-Reader = Callable[[bytes, DeviceProfile], InstrumentMessage]
-"""Reads one message. Raises MessageError where it cannot."""
-
-MODELS: Final[Mapping[str, DeviceModel]] = {
-    model.key: model for model in (mindray_bs.MODEL, mindray_bc.MODEL, erba_xl.MODEL, sysmex_xn.MODEL)
-}
-"""Known models by key."""
-
-
-def reader_for(profile: DeviceProfile) -> Reader:
-    """Return the reader of the protocol a device speaks."""
-    return astm_messages.read_message if profile.protocol == "astm" else hl7_messages.read_message
-
-
-def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
-    """Read one message of a device.
-
-    Raises:
-        MessageError: It is none, or exceeds a bound.
-    """
-    return reader_for(profile)(raw, profile)
+MODELS: Final[Mapping[str, DeviceModel]] = ModelLibrary(Path(__file__).parent / "models")
+"""Known models by key; the file of a model is read when it is first asked for."""
 
 
 def split_http_body(body: bytes, protocol: str) -> list[bytes]:

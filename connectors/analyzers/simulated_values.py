@@ -6,7 +6,7 @@ Ranges are common adult values for demonstration, no reference intervals.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,10 +116,20 @@ def flag_of(value: str, analyte: Analyte) -> str:
     return "L" if number < analyte.low else "N"
 
 
+def drawn_value(seed: int, specimen_id: str, code: str, limits: tuple[float, float], decimals: int) -> str:
+    """Return the value of one test of a specimen, mostly within `limits`."""
+    low, high = limits
+    value = _source(seed, specimen_id, code).gauss((low + high) / 2, (high - low) / _SPREAD)
+    return f"{max(value, low / 3):.{decimals}f}"
+
+
+def drawn_choice(seed: int, specimen_id: str, code: str, choices: Sequence[str]) -> str:
+    """Return one of `choices` for one test of a specimen."""
+    return _source(seed, specimen_id, code).choice(choices)
+
+
 def _drawn(seed: int, specimen_id: str, code: str, analyte: Analyte) -> str:
-    middle, spread = (analyte.low + analyte.high) / 2, (analyte.high - analyte.low) / _SPREAD
-    value = _source(seed, specimen_id, code).gauss(middle, spread)
-    return f"{max(value, analyte.low / 3):.{analyte.decimals}f}"
+    return drawn_value(seed, specimen_id, code, (analyte.low, analyte.high), analyte.decimals)
 
 
 def _source(seed: int, *names: str) -> random.Random:

@@ -15,8 +15,16 @@ from connectors.astm.queries import QUERY_CANCELLED, asked_tubes
 from connectors.astm.records import unframe
 from connectors.astm.repeats import without_repeats
 from domain.device_profile import DeviceProfile, decode_text, first_value, parse_path
+from domain.device_reading import RowKind, code_and_replicate, finished, range_of, row_kind, specimen_id
 from domain.errors import MessageError
-from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
+from domain.observations import (
+    DeviceImage,
+    InstrumentMessage,
+    MessageKind,
+    Observation,
+    ObservationStatus,
+    SpecimenReport,
+)
 
 __all__ = ["build_message", "read_message"]
 
@@ -47,6 +55,7 @@ class _Group:
     order: dict[str, Record] = field(default_factory=dict)
     rows: list[Observation] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    images: list[Record] = field(default_factory=list)
     row_is_open: bool = False
     """True while comments belong to the last of `rows`."""
 
@@ -67,6 +76,7 @@ class _Reader:
         self._group: _Group | None = None
         self._last_kind = ""
         self._reports: dict[tuple[str, bool, str], list[_Group]] = {}
+        self.images: list[DeviceImage] = []
         self.skipped = 0
         self.rows = 0
         self.queried: list[str] = []
@@ -90,6 +100,8 @@ class _Reader:
                 self._take_comment(record)
             case "Q":
                 self._take_query(record)
+            case "M":
+                self._take_manufacturer(record)
         if record.kind != "C":
             self._last_kind = record.kind
 
@@ -114,36 +126,47 @@ class _Reader:
         group, profile = self._group, self._profile
         group.order["R"] = record
         group.row_is_open = False
-        if any(rule.holds(group.read) for rule in profile.skip_rows):
-            self.skipped += 1
-            return
-        code = first_value(profile.test_code_fields, group.read)
+        kind = row_kind(profile, group.read)
+        code, replicate = code_and_replicate(profile, group.read)
         value = profile.value_text(first_value(profile.value_fields, group.read))
-        if any(rule.holds(group.read) for rule in profile.comment_rows):
+        if kind is not RowKind.RESULT:
             self.skipped += 1
-            group.comments.append(f"{code}: {value}" if value else code)
+            if kind is RowKind.COMMENT:
+                group.comments.append(f"{code}: {value}" if value else code)
+            elif kind is RowKind.IMAGE:
+                group.images.append(record)
             return
         letter = record.value(9).strip().upper()
         group.row_is_open = True
-        group.rows.append(
-            Observation(
-                code=code,
-                value=value,
-                unit=record.value(5).strip(),
-                reference_range="; ".join(text.strip() for text in record.values(6) if text.strip(" ^")),
-                abnormal_flags=tuple(text.strip() for text in record.values(7) if text.strip()),
-                status=profile.settled_status(letter, value, _STATUS),
-                observed_at=profile.instant(first_value(profile.time_fields, group.read)),
-                replicate=first_value(profile.replicate_fields, group.read),
-                operator=record.value(11, 1).strip(),
-            )
+        row = Observation(
+            code=code,
+            value=value,
+            unit=record.value(5).strip(),
+            reference_range="; ".join(range_of(text, text.split("^")) for text in record.values(6) if text.strip(" ^")),
+            abnormal_flags=tuple(text.strip() for text in record.values(7) if text.strip()),
+            status=profile.settled_status(letter, value, _STATUS),
+            observed_at=profile.instant(first_value(profile.time_fields, group.read)),
+            replicate=replicate,
+            operator=record.value(11, 1).strip(),
         )
+        group.rows.append(finished(profile, row, group.read))
+
+    def _take_manufacturer(self, record: Record) -> None:
+        """Keep histograms; whatever else the manufacturer says in an M record is in the stored message."""
+        group = self._group
+        if group is None or not self._profile.image_rows:
+            return
+        group.order["M"] = record
+        if row_kind(self._profile, group.read) is RowKind.IMAGE:
+            group.images.append(record)
+        del group.order["M"]
 
     def _take_comment(self, record: Record) -> None:
         """Attach a comment to the result or order before it; comments on a patient are nobody's business here."""
         text = " ".join(part.strip() for part in record.components(4) if part.strip())
         group = self._group
-        if not text or group is None or record.value(3).strip().upper() == _PRACTICE_COMMENT:
+        is_void = not text or text in self._profile.void_comments
+        if is_void or group is None or record.value(3).strip().upper() == _PRACTICE_COMMENT:
             return
         if self._last_kind == "R" and group.row_is_open:
             group.rows[-1] = replace(group.rows[-1], comments=(*group.rows[-1].comments, text))
@@ -163,10 +186,11 @@ class _Reader:
         if group is None:
             return
         group.order.pop("R", None)
-        specimen_id = first_value(self._profile.specimen_fields, group.read)
+        barcode = specimen_id(self._profile, group.read)
         is_control = self._profile.is_control(group.read)
-        name = first_value(self._profile.control_name_fields, group.read) if is_control else ""
-        self._reports.setdefault((specimen_id, is_control, name), []).append(group)
+        name = (first_value(self._profile.control_name_fields, group.read) or barcode) if is_control else ""
+        self._reports.setdefault((barcode, is_control, name), []).append(group)
+        self.images += [_image(record, barcode) for record in group.images]
 
 
 def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
@@ -199,7 +223,16 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         queried_specimens=tuple(reader.queried),
         skipped_rows=reader.skipped + repeated,
         flags=_flags(records, fell_back=fell_back and profile.charset != "auto"),
+        images=tuple(reader.images),
     )
+
+
+def _image(record: Record, barcode: str) -> DeviceImage:
+    """Return the record as text: its encodings are the manufacturer's own (`FLOATLE-stream/deflate:base64`)."""
+    first, last = (3, 4) if record.kind == "R" else (4, 5)
+    name = " ".join(text for number in range(first, last + 1) if (text := record.value(number).strip(" ^")))
+    content = "|".join(record.raw(number) for number in range(1, 12)).rstrip("|").encode("utf-8", errors="replace")
+    return DeviceImage(barcode, name[:100], "text/plain", content)
 
 
 def _kind(reader: _Reader) -> MessageKind:

@@ -14,13 +14,29 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from connectors.hl7.codec import Hl7Message, Segment, parse_message
 from connectors.hl7.queries import read_query
-from domain.device_profile import DELETE_VALUE, DeviceProfile, FieldPath, FieldRule, first_value, parse_path
-from domain.observations import InstrumentMessage, MessageKind, Observation, ObservationStatus, SpecimenReport
+from domain.device_profile import DELETE_VALUE, DeviceProfile, FieldPath, first_value, parse_path
+from domain.device_reading import (
+    RowKind,
+    code_and_replicate,
+    finished,
+    image_content,
+    is_plain,
+    range_of,
+    row_kind,
+    specimen_id,
+)
+from domain.observations import (
+    DeviceImage,
+    InstrumentMessage,
+    MessageKind,
+    Observation,
+    ObservationStatus,
+    SpecimenReport,
+)
 
 _STATUS: Final = {
     "": ObservationStatus.FINAL,
@@ -42,8 +58,6 @@ _RESULT_TYPES = frozenset({"ORU", "OUL"})
 _CODED = frozenset({"CE", "CWE", "CNE"})
 _STRUCTURED_NUMERIC = "SN"
 _UNIT_BASE = re.compile(r"\d+\*?")
-_LONGEST_NUMBER = 40
-_ZERO = re.compile(r"[+-]?0*\.?0*(?<=0)")
 
 
 @dataclass
@@ -54,6 +68,7 @@ class _Group:
     has_order: bool = False
     rows: list[Observation] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    images: list[Segment] = field(default_factory=list)
 
     def first(self, paths: Iterable[FieldPath]) -> str:
         """Return what `first_value` does, without the detour over text paths: it is asked several times per row."""
@@ -93,11 +108,12 @@ class _Reader:
         self._values = _paths(profile.value_fields)
         self._times = _paths(profile.time_fields)
         self._replicates = _paths(profile.replicate_fields)
-        self._left_out = (*profile.skip_rows, *profile.image_rows)
+        self._is_plain = is_plain(profile)
         # what the rows of a message mostly share is read once
         self._instants: dict[str, datetime | None] = {}
         self._units: dict[str, str] = {}
         self._abnormal: dict[str, tuple[str, ...]] = {}
+        self.images: list[DeviceImage] = []
         self.skipped = 0
 
     def take(self, segment: Segment) -> None:
@@ -128,13 +144,13 @@ class _Reader:
         self._end_group()
         return tuple(
             SpecimenReport(
-                specimen_id=specimen_id,
+                specimen_id=barcode,
                 observations=tuple(row for group in groups for row in group.rows),
                 is_control=is_control,
                 control_name=control_name,
                 comments=tuple(comment for group in groups for comment in group.comments),
             )
-            for (specimen_id, is_control, control_name), groups in self._reports.items()
+            for (barcode, is_control, control_name), groups in self._reports.items()
         )
 
     def _open_group(self) -> None:
@@ -175,37 +191,57 @@ class _Reader:
     def _take_row(self, segment: Segment) -> None:
         group, profile = self._group, self._profile
         group.segments["OBX"] = segment
-        if self._holds(self._left_out) or (
-            profile.keep_rows and not self._holds(profile.keep_rows) and not self._holds(profile.comment_rows)
-        ):
-            self.skipped += 1
-            self._note_target = ""
+        kind = row_kind(profile, group.read)
+        value = profile.value_text(self._value(segment))
+        if kind is not RowKind.RESULT:
+            self._leave_out(segment, kind, value)
             return
-        value = _rounded(profile.value_text(self._value(segment)), profile.significant_digits)
-        if self._holds(profile.comment_rows):
-            self.skipped += 1
+        code, replicate = self._code(group)
+        row = Observation(
+            code=code,
+            value=value,
+            unit=self._unit(segment),
+            reference_range=range_of(segment.value(7), segment.components(7)),
+            abnormal_flags=self._flags(segment),
+            status=profile.settled_status(segment.value(11, 1).strip().upper(), value, _STATUS),
+            observed_at=self._instant(group.first(self._times)),
+            replicate=replicate,
+            operator=segment.value(16, 1).strip(),
+            value_type=segment.value(2).strip(),
+        )
+        group.rows.append(row if self._is_plain else finished(profile, row, group.read))
+
+    def _leave_out(self, segment: Segment, kind: RowKind, value: str) -> None:
+        """Count a row that is no result; keep what it says beside the results."""
+        self.skipped += 1
+        if kind is RowKind.COMMENT:
             name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
-            group.comments.append(f"{name}: {value}" if value else name)
+            self._group.comments.append(f"{name}: {value}" if value else name)
             return
-        code = group.first(self._codes)
+        self._note_target = ""
+        if kind is RowKind.IMAGE:
+            self._group.images.append(segment)
+
+    def _take_order_result(self, group: _Group) -> None:
+        """Take the result in the OBR of devices that send their controls so."""
+        place = self._profile.order_result
+        if place is None or group.rows or not place.when.holds(group.read):
+            return
+        value = self._profile.value_text(first_value(place.value_fields, group.read))
         group.rows.append(
             Observation(
-                code=code,
+                code=first_value(place.code_fields, group.read),
                 value=value,
-                unit=self._unit(segment),
-                reference_range=segment.value(7).strip(),
-                abnormal_flags=self._flags(segment),
-                status=self._status(segment.value(11, 1).strip().upper(), code, value),
-                observed_at=self._instant(group.first(self._times)),
-                replicate=group.first(self._replicates),
-                operator=segment.value(16, 1).strip(),
-                value_type=segment.value(2).strip(),
+                unit=first_value(place.unit_fields, group.read),
+                status=self._profile.settled_status("", value, _STATUS),
+                observed_at=self._profile.instant(first_value(place.time_fields, group.read)),
             )
         )
 
-    def _holds(self, rules: Iterable[FieldRule]) -> bool:
-        read = self._group.read
-        return any(rule.holds(read) for rule in rules)
+    def _code(self, group: _Group) -> tuple[str, str]:
+        if self._is_plain:
+            return group.first(self._codes), group.first(self._replicates)
+        return code_and_replicate(self._profile, group.read)
 
     def _value(self, segment: Segment) -> str:
         """Return the value as text: structured numeric `<^5` becomes `<5`, a code without code and text becomes ""."""
@@ -215,12 +251,6 @@ class _Reader:
         if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
             return ""
         return self._group.first(self._values).rstrip("^")
-
-    def _status(self, letter: str, code: str, value: str) -> ObservationStatus:
-        profile = self._profile
-        status = profile.settled_status(letter, value, _STATUS)
-        is_blank_run = code in profile.zero_is_failure and _ZERO.fullmatch(value[:_LONGEST_NUMBER]) is not None
-        return ObservationStatus.FAILED if is_blank_run else status
 
     def _instant(self, text: str) -> datetime | None:
         if text not in self._instants:
@@ -243,7 +273,7 @@ class _Reader:
     def _take_note(self, segment: Segment) -> None:
         """Attach a note to the row or order before it; notes on a patient are nobody's business here."""
         text = "; ".join(part.strip() for part in segment.values(3) if part.strip())
-        if not text:
+        if not text or text in self._profile.void_comments:
             return
         rows = self._group.rows
         if self._note_target == "OBX" and rows:
@@ -256,10 +286,12 @@ class _Reader:
         group.segments.pop("OBX", None)
         if not (group.has_order or group.rows):
             return
-        specimen_id = first_value(self._profile.specimen_fields, group.read)
+        self._take_order_result(group)
+        barcode = specimen_id(self._profile, group.read)
         is_control = self._profile.is_control(group.read)
-        name = first_value(self._profile.control_name_fields, group.read) if is_control else ""
-        self._reports.setdefault((specimen_id, is_control, name), []).append(group)
+        name = (first_value(self._profile.control_name_fields, group.read) or barcode) if is_control else ""
+        self._reports.setdefault((barcode, is_control, name), []).append(group)
+        self.images += [_image(segment, barcode) for segment in group.images]
         self._open_group()
 
 
@@ -288,7 +320,17 @@ def read_message(raw: bytes, profile: DeviceProfile) -> InstrumentMessage:
         queried_specimens=query.asked.specimen_ids if query else (),
         skipped_rows=reader.skipped,
         flags=("charset_fallback",) if message.charset_fallback else (),
+        images=tuple(reader.images),
     )
+
+
+def _image(segment: Segment, barcode: str) -> DeviceImage:
+    """Return the data of an ED row: source, type, subtype, encoding and data. Source: HL7 2.5.1, 2.A.24."""
+    _source, kind, subtype, encoding, data, *_ = (*segment.components(5), "", "", "", "", "")
+    subtype = subtype.strip().lower()
+    media_type = f"image/{subtype}" if kind.strip().lower() == "image" and subtype.isalnum() else "text/plain"
+    name = segment.value(3, 2).strip() or segment.value(3, 1).strip()
+    return DeviceImage(barcode, name[:100], media_type, image_content(encoding, data))
 
 
 def _kind(message: Hl7Message) -> MessageKind:
@@ -303,18 +345,6 @@ def _kind(message: Hl7Message) -> MessageKind:
 
 def _paths(paths: Iterable[str]) -> tuple[FieldPath, ...]:
     return tuple([parse_path(path) for path in paths])
-
-
-def _rounded(value: str, digits: int) -> str:
-    """Return a number with `digits` significant digits where a device prints binary fractions; 0 leaves it alone."""
-    if not digits or "." not in value or len(value) > _LONGEST_NUMBER:
-        return value
-    try:
-        number = Decimal(value)
-        rounded = Decimal(f"{number:.{digits}g}")
-    except (InvalidOperation, ValueError):
-        return value
-    return value if rounded == number else f"{rounded.normalize():f}"
 
 
 def _unit(segment: Segment) -> str:

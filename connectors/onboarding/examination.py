@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from connectors.analyzers.driver import MODELS, read_message
+from connectors.analyzers.driver import MODELS
 from connectors.analyzers.model import DeviceModel
 from connectors.astm.codec import Record, parse_records
 from connectors.astm.codec import delimiters_of as astm_delimiters
+from connectors.conversations import read_message
 from connectors.hl7.codec import Hl7Message, parse_message
 from connectors.hl7.codec import delimiters_of as hl7_delimiters
 from connectors.onboarding.capture import Capture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from connectors.analyzers.driver import read_message
+from connectors.conversations import read_message
 from domain.accession import is_accession_no
 from domain.device_profile import DeviceProfile
 from domain.errors import FrameError, MessageError

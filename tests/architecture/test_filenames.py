@@ -56,10 +56,6 @@ ELSEWHERE = {
     "connectors/device_side.py": "tests/contract/{astm,hl7}/test_server.py: real sockets",
     "connectors/messaging.py": "one Protocol",
     "connectors/analyzers/model.py": "shapes; tests/unit/connectors/analyzers/test_driver.py",
-    "connectors/analyzers/erba_xl.py": "tables; tests/unit/connectors/analyzers/test_driver.py",
-    "connectors/analyzers/mindray_bc.py": "tables; tests/unit/connectors/analyzers/test_driver.py",
-    "connectors/analyzers/mindray_bs.py": "tables; tests/unit/connectors/analyzers/test_driver.py",
-    "connectors/analyzers/sysmex_xn.py": "tables; tests/unit/connectors/analyzers/test_driver.py",
 }
 
 

@@ -5,11 +5,11 @@ import contextlib
 
 import pytest
 
-from connectors.analyzers.driver import read_message
 from connectors.analyzers.simulator import ChemistryAnalyzerSimulator
 from connectors.astm.framing import encode_frame, frames_of
 from connectors.astm.sender import SenderTimers
 from connectors.astm.server import AstmServer
+from connectors.conversations import read_message
 from connectors.device_side import LineFaults
 from connectors.line import ListenerLimits
 from domain.device_profile import DeviceProfile

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from connectors.analyzers.driver import read_message
 from connectors.analyzers.simulator import HaematologyAnalyzerSimulator
+from connectors.conversations import read_message
 from connectors.device_side import LineFaults
 from connectors.hl7.codec import parse_message
 from connectors.hl7.framing import Block, MllpDecoder, encode_block

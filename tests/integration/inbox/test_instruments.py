@@ -362,9 +362,9 @@ async def test_reading_does_not_change_the_bytes(bench: Bench, inbox: Inbox):
 
 
 def test_both_protocols_are_read_by_their_profile(bench: Bench):
-    from connectors.analyzers import mindray_bc, mindray_bs
+    from connectors.analyzers.driver import MODELS
 
     with pytest.raises(MessageError):
-        read(b"MSH|", mindray_bs.MODEL.profile)
+        read(b"MSH|", MODELS["mindray_bs"].profile)
     with pytest.raises(MessageError):
-        read(b"H|", mindray_bc.MODEL.profile)
+        read(b"H|", MODELS["mindray_bc"].profile)

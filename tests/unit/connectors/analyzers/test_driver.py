@@ -1,8 +1,7 @@
 import pytest
 
-from connectors.analyzers.driver import MODELS, read_message, reader_for, split_http_body
-from connectors.astm import messages as astm_messages
-from connectors.hl7 import messages as hl7_messages
+from connectors.analyzers.driver import MODELS, split_http_body
+from connectors.conversations import read_message
 from domain.device_profile import DeviceProfile
 from domain.observations import MessageKind, ObservationStatus
 
@@ -10,11 +9,6 @@ from domain.observations import MessageKind, ObservationStatus
 def one(raw: bytes, model: str):
     (specimen,) = read_message(raw, MODELS[model].profile).specimens
     return specimen
-
-
-def test_the_protocol_decides_the_reader():
-    assert reader_for(DeviceProfile(protocol="astm")) is astm_messages.read_message
-    assert reader_for(DeviceProfile(protocol="hl7")) is hl7_messages.read_message
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pytest
 from hl7apy.parser import parse_segments
 
-from connectors.analyzers.driver import read_message
 from connectors.analyzers.simulator import ChemistryAnalyzerSimulator, HaematologyAnalyzerSimulator
+from connectors.conversations import read_message
 from connectors.hl7.validation import validate_message
 from domain.device_profile import DeviceProfile
 
@@ -27,7 +27,7 @@ def test_a_chemistry_message_says_what_was_measured():
     assert (specimen.specimen_id, specimen.is_control) == ("261123000017", False)
     assert {row.code: row.value for row in specimen.observations} == VALUES
     glucose, sgot, unknown = specimen.observations
-    assert (glucose.unit, glucose.reference_range, glucose.abnormal_flags) == ("mg/dL", "70^140", ("N",))
+    assert (glucose.unit, glucose.reference_range, glucose.abnormal_flags) == ("mg/dL", "70-140", ("N",))
     assert glucose.observed_at == NOW
     assert sgot.abnormal_flags == ("H",)
     assert sgot.comments

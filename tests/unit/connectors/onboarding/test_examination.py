@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.analyzers.driver import read_message
 from connectors.astm.framing import frames_of
+from connectors.conversations import read_message
 from connectors.onboarding.capture import of_stored, read_capture
 from connectors.onboarding.examination import examine
 from connectors.onboarding.suggestions import OrderableTest

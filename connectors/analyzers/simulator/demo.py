@@ -13,7 +13,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import ClassVar, Self
 
-from connectors.analyzers import mindray_bc, mindray_bs
+from connectors.analyzers.driver import MODELS
 from connectors.analyzers.model import DeviceModel
 from connectors.analyzers.simulated_values import (
     CHEMISTRY,
@@ -126,7 +126,7 @@ class AnalyzerSimulator(ABC):
 class ChemistryAnalyzerSimulator(AnalyzerSimulator):
     """A Mindray BS-430 in ASTM mode."""
 
-    model = mindray_bs.MODEL
+    model = MODELS["mindray_bs"]
     panel = CHEMISTRY
 
     def __init__(
@@ -188,7 +188,7 @@ class ChemistryAnalyzerSimulator(AnalyzerSimulator):
 class HaematologyAnalyzerSimulator(AnalyzerSimulator):
     """A Mindray BC-5300 over HL7 2.3.1."""
 
-    model = mindray_bc.MODEL
+    model = MODELS["mindray_bc"]
     panel = HAEMATOLOGY
 
     _CODES: ClassVar[Mapping[str, str]] = {
@@ -269,7 +269,7 @@ class HaematologyAnalyzerSimulator(AnalyzerSimulator):
             ["IS", ("08001", "Take Mode", "99MRC"), "A", "", "", ""],
             ["IS", ("08002", "Blood Mode", "99MRC"), "W", "", "", ""],
             ["IS", ("08003", "Test Mode", "99MRC"), "CBC+DIFF", "", "", ""],
-            ["IS", (mindray_bc.REFERENCE_GROUP, "Ref Group", "99MRC"), "General", "", "", ""],
+            ["IS", ("01002", "Ref Group", "99MRC"), "General", "", "", ""],
         ]
 
     def _value_rows(self, values: Mapping[str, str]) -> list[list[Hl7Field]]:
