@@ -152,6 +152,8 @@ class InstrumentSettings(_Section):
         max_connections: In all.
         max_connections_per_address: From one IP address.
         message_timeout_s: Time from the first byte of a message to its last.
+        work_needs_receipt: Devices are given work only on tubes that have been received, not on collected ones.
+        work_skips_resulted: Devices are not given tests that have a result of another device or a typed one.
     """
 
     host: str = "127.0.0.1"
@@ -161,6 +163,8 @@ class InstrumentSettings(_Section):
     max_connections: Annotated[int, Field(ge=1, le=4096)] = 128
     max_connections_per_address: Annotated[int, Field(ge=1, le=4096)] = 8
     message_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    work_needs_receipt: bool = False
+    work_skips_resulted: bool = False
 
 
 class TelemetrySettings(_Section):

@@ -26,6 +26,7 @@ from api.staff import (
     billing,
     catalogue,
     commands,
+    device_work,
     exchange,
     messages,
     orders,
@@ -46,7 +47,8 @@ OpenResources = Callable[[], AbstractAsyncContextManager[Resources]]
 
 STAFF = (
     auth.router, patients.router, catalogue.router, orders.router, samples.router, results.router, billing.router,
-    worklists.router, commands.router, messages.router, exchange.router, admin.router,
+    worklists.router, commands.router, messages.router, device_work.router, exchange.router,
+    admin.router,
 )  # fmt: skip
 OUTSIDE = (
     razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,

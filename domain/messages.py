@@ -123,11 +123,14 @@ class RejectSample(Payload):
     note: Annotated[str, Field(max_length=500)] = ""
 
 
+RerunCodes = Annotated[list[TestCode], Field(min_length=1, max_length=200), _each_once(str)]
+
+
 class RerunTests(Payload):
     """Tests of a sample are to be measured again; what was measured goes out of force."""
 
     accession_no: Accession
-    test_codes: Annotated[list[TestCode], Field(min_length=1, max_length=200), _each_once(str)]
+    test_codes: RerunCodes
     reason: Annotated[str, Field(max_length=500)] = ""
 
 

@@ -22,10 +22,12 @@ from connectors.listener import Listener
 from domain.device_profile import DeviceProfile
 from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
+from inbox.desk import DeskFactory, DeskPolicy
 from inbox.instruments import read
 from store.instrument_messages import keep_message
 from store.session import Database, StoreUnavailableError
 from store.tables.results import Analyzer
+from store.tube_work import WorkPolicy
 from telemetry import metrics
 
 if TYPE_CHECKING:
@@ -111,13 +113,18 @@ def _readable(message: ReceivedMessage, profile: DeviceProfile) -> StoreOutcome:
     return StoreOutcome(accepted=True)
 
 
-def listeners(door: Door, host: str, ports: Mapping[str, int], limits: ListenerLimits) -> list[Listener]:
+def listeners(
+    door: Door, host: str, ports: Mapping[str, int], limits: ListenerLimits, desks: DeskFactory | None = None
+) -> list[Listener]:
     """Return one listener per protocol, not yet started; `ports` may name 0 for a free one."""
     kinds: dict[str, type[Listener]] = {"astm": AstmServer, "hl7": Hl7Server}
     return [
-        kinds[protocol](host, port, door.store, limits=limits, profile_for=door.profile_for(protocol))
+        kinds[protocol](
+            host, port, door.store, limits=limits, profile_for=door.profile_for(protocol),
+            desk_for=desks.desk_for(protocol, door.analyzer_at) if desks else None,
+        )
         for protocol, port in ports.items()
-    ]
+    ]  # fmt: skip
 
 
 async def _count_connections(running: Sequence[Listener]) -> None:
@@ -149,13 +156,16 @@ async def serve(settings: Settings, database: Database) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits)
+    work = WorkPolicy.of(needs_receipt=own.work_needs_receipt, skips_resulted=own.work_skips_resulted)
+    desks = DeskFactory(database, DeskPolicy(work=work))
+    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits, desks)
     async with AsyncExitStack() as stack:
         for listener in running:
             await stack.enter_async_context(listener)
             logger.info("listening for %s", listener.protocol, extra={"port": listener.port})
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(door.keep_reloading()), tasks.create_task(_count_connections(running))]
+            beside = (door.keep_reloading(), _count_connections(running), desks.run())
+            helpers = [tasks.create_task(each) for each in beside]
             await stop.wait()
             for helper in helpers:
                 helper.cancel()

@@ -107,6 +107,12 @@ class WorkPolicy:
     states: Collection[SampleState] = field(default=(SampleState.COLLECTED, SampleState.RECEIVED))
     skips_resulted: bool = False
 
+    @classmethod
+    def of(cls, *, needs_receipt: bool, skips_resulted: bool) -> WorkPolicy:
+        """Return the policy of a lab: whether a tube must have been received, and what is left out."""
+        states = (SampleState.RECEIVED,) if needs_receipt else (SampleState.COLLECTED, SampleState.RECEIVED)
+        return cls(states, skips_resulted)
+
     def values(self) -> tuple[bool, list[str]]:
         """Return what the statements take."""
         return self.skips_resulted, [state.value for state in self.states]

@@ -8,6 +8,7 @@ from activities.staff.context import CommandContext
 from domain.enums import LineState, SampleState
 from domain.errors import ConflictError, NotFoundError
 from domain.messages import RerunTests
+from store.timeline import EventDetail
 
 
 async def rerun(context: CommandContext, payload: RerunTests) -> None:
@@ -36,6 +37,6 @@ async def rerun(context: CommandContext, payload: RerunTests) -> None:
         line.state = LineState.ORDERED
         context.session.add(line)
     told = await queue_rerun(context.session, context.facts.order, lines, devices)
-    detail = {"accession_no": payload.accession_no, "tests": list(payload.test_codes), "analyzers": told}
+    detail: EventDetail = {"accession_no": payload.accession_no, "tests": list(payload.test_codes), "analyzers": told}
     await context.event("rerun_requested", detail)
-    await context.audit("results.rerun", "sample", payload.accession_no, detail | {"reason": payload.reason})
+    await context.audit("results.rerun", "sample", payload.accession_no, {**detail, "reason": payload.reason})

@@ -17,7 +17,7 @@ HOLDER = {
     "result.enter": "technician", "result.verify": "technician", "report.authorise": "pathologist",
     "report.release": "billing", "payment.record": "billing", "invoice.reverse": "billing",
     "attention.resolve": "admin", "message.reprocess": "technician", "staff.manage": "admin",
-    "analyzer.manage": "admin",
+    "analyzer.manage": "admin", "device_work.manage": "technician",
 }  # fmt: skip
 
 
@@ -30,6 +30,7 @@ async def _prepared(api, things, route):
     api.gateway.reset()
     facts = await _thing(api, things, "DEL")
     await api.execute("update instrument_messages set state = 'unreadable'")
+    await api.execute("update device_work set state = 'refused'")
     return (
         api.staff_as(HOLDER[_permission(route).value]),
         _filled(route.path, facts),
