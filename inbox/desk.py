@@ -20,6 +20,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy.exc import DBAPIError
 
 from connectors.line import DeskFor
 from domain.clock import utc_now
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 _AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Everything that a store which is away, starting or broken does to a statement."""
+_NOT_KEPT: Final = (StoreUnavailableError, DBAPIError, TimeoutError)
+"""The same for a transaction. Nothing that the store does may end the process that devices talk to."""
 _ANSWERED_BY: Final = frozenset({"hl7", "dimension"})
 """Protocols in which a device answers an order; of the others only the delivery is known."""
 _MOST_UNWRITTEN: Final = 10_000
@@ -169,7 +172,7 @@ class DeskFactory:
                 tasks.create_task(self._write_down())
                 tasks.create_task(self._forget())
         finally:
-            with suppress(StoreUnavailableError, TimeoutError):
+            with suppress(*_NOT_KEPT):
                 async with asyncio.timeout(self.policy.answer_s):
                     await self.flush()
             await self.close()
@@ -248,7 +251,7 @@ class DeskFactory:
             await self._write_outcomes()
             async with asyncio.timeout(self.policy.answer_s), self._connection() as connection:
                 return await take_next(connection, analyzer_id, self.policy.work, lease)
-        except (StoreUnavailableError, *_AWAY) as error:
+        except (*_NOT_KEPT, *_AWAY) as error:
             logger.debug("looking for work: %s", type(error).__name__)
             return None
 
@@ -263,8 +266,8 @@ class DeskFactory:
         try:
             async with asyncio.timeout(self.policy.answer_s):
                 await self._write_outcomes()
-        except (StoreUnavailableError, TimeoutError):
-            logger.warning("the store is away, an outcome is kept in memory")
+        except _NOT_KEPT as error:
+            logger.warning("an outcome is kept in memory: %s", type(error).__name__)
             self._unwritten.set()
 
     # In the background
@@ -274,6 +277,7 @@ class DeskFactory:
 
         Raises:
             StoreUnavailableError: The store is away; they stay in memory.
+            DBAPIError: It refuses; likewise.
         """
         await self._write_outcomes()
         while self._queries:
@@ -299,14 +303,14 @@ class DeskFactory:
             self._unwritten.clear()
             try:
                 await self.flush()
-            except StoreUnavailableError:
-                logger.warning("the store is away, queries are written down later")
+            except _NOT_KEPT as error:
+                logger.warning("queries are written down later: %s", type(error).__name__)
                 await asyncio.sleep(self.policy.poll_s)
                 self._unwritten.set()
 
     async def _forget(self) -> None:
         while True:
-            with suppress(StoreUnavailableError):
+            with suppress(*_NOT_KEPT):
                 async with self._database.transaction() as session:
                     await forget_queries(session, utc_now() - self.policy.kept_for)
             await asyncio.sleep(timedelta(hours=6).total_seconds())
