@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-NAMES = ("parsers", "render", "startup", "lifecycle")
+NAMES = ("parsers", "render", "startup", "host_query", "lifecycle")
 
 
 def main() -> int:

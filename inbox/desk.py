@@ -36,12 +36,12 @@ logger = logging.getLogger(__name__)
 
 _AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Everything that a store which is away, starting or broken does to a statement."""
-_NOT_KEPT: Final = (StoreUnavailableError, DBAPIError, TimeoutError)
-"""The same for a transaction. Nothing that the store does may end the process that devices talk to."""
+_NOT_KEPT: Final = (StoreUnavailableError, DBAPIError, *_AWAY)
+"""The same for a transaction as well. Nothing that the store does may end the process that devices talk to."""
 _ANSWERED_BY: Final = frozenset({"hl7", "dimension"})
 """Protocols in which a device answers an order; of the others only the delivery is known."""
 _MOST_UNWRITTEN: Final = 10_000
-_BATCH: Final = 500
+_BATCH: Final = 200
 _RECONNECT_S: Final = 0.05
 
 
@@ -66,6 +66,10 @@ class DeskPolicy:
     lease_s: float = 300.0
     connections: int = 8
     kept_for: timedelta = timedelta(days=30)
+
+
+async def keep_as_it_is(_connection: asyncpg.Connection) -> None:
+    """Spare the round trip that would reset a session in which nothing is ever set."""
 
 
 class Desk:
@@ -138,6 +142,8 @@ class DeskFactory:
         self._dsn = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+        self._turns = asyncio.Semaphore(self.policy.connections)
+        self._answered_at = 0.0
         self._wakes: dict[UUID, asyncio.Event] = {}
         self._queries: deque[AnsweredQuery] = deque(maxlen=_MOST_UNWRITTEN)
         self._outcomes: deque[Outcome] = deque()
@@ -180,44 +186,61 @@ class DeskFactory:
     async def close(self) -> None:
         """Close the connections; desks that are asked afterwards open new ones."""
         pool, self._pool = self._pool, None
+        self._turns = asyncio.Semaphore(self.policy.connections)
         if pool is not None:
             pool.terminate()
 
     # Queries
 
     async def ask(self, analyzer_id: UUID, query: WorkQuery) -> list[DeviceWork] | None:
-        """Return the work, or None where the store did not answer in time. A lost connection is replaced at once."""
-        why = "too slow"
+        """Return the work, or None where the store did not answer in time. A lost connection is replaced at once.
+
+        The wait is over in time even where ending the statement is not, as with a server that fell silent.
+        """
+        asking = asyncio.ensure_future(self._look_up(analyzer_id, query))
         try:
-            async with asyncio.timeout(self.policy.answer_s):
-                while True:
-                    try:
-                        return await self._look_up(analyzer_id, query)
-                    except _AWAY as error:
-                        why = type(error).__name__
-                    await asyncio.sleep(_RECONNECT_S)
-        except TimeoutError:
-            logger.warning("the store did not answer a query: %s", why)
-            return None
+            done, _ = await asyncio.wait({asking}, timeout=self.policy.answer_s)
+        finally:
+            asking.cancel()
+        if done:
+            return asking.result()
+        asking.add_done_callback(lambda late: late.cancelled() or late.exception())
+        logger.warning("the store did not answer a query in time")
+        now = asyncio.get_running_loop().time()
+        if now - self._answered_at >= self.policy.answer_s:
+            # nobody was answered: the connections lead nowhere, though nothing has closed them
+            await self.close()
+        return None
 
     async def _look_up(self, analyzer_id: UUID, query: WorkQuery) -> list[DeviceWork]:
-        async with self._connection() as connection:
-            if query.wants_all:
-                return await all_work(connection, analyzer_id, self.policy.work, self.policy.most_tubes)
-            return await work_on(connection, analyzer_id, query.specimen_ids, self.policy.work)
+        while True:
+            try:
+                async with self._connection() as connection:
+                    if query.wants_all:
+                        found = await all_work(connection, analyzer_id, self.policy.work, self.policy.most_tubes)
+                    else:
+                        found = await work_on(connection, analyzer_id, query.specimen_ids, self.policy.work)
+            except _AWAY as error:
+                logger.debug("query: %s", type(error).__name__)
+                await asyncio.sleep(_RECONNECT_S)
+            else:
+                self._answered_at = asyncio.get_running_loop().time()
+                return found
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        pool = self._pool or await self._opened()
-        async with pool.acquire() as connection:
-            yield connection
+        # in turn: by itself the pool gives a connection to whoever comes when it is free, however long others wait
+        async with self._turns:
+            pool = self._pool or await self._opened()
+            async with pool.acquire() as connection:
+                yield connection
 
     async def _opened(self) -> asyncpg.Pool:
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn, min_size=0, max_size=self.policy.connections, timeout=self.policy.answer_s,
-                    max_inactive_connection_lifetime=0, command_timeout=self.policy.answer_s * 2,
+                    max_inactive_connection_lifetime=0, command_timeout=self.policy.answer_s * 2, reset=keep_as_it_is,
                     server_settings={"application_name": "labsetu desk", "app.branches": EVERY_BRANCH, "jit": "off"},
                 )  # fmt: skip
             return self._pool
@@ -240,8 +263,10 @@ class DeskFactory:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
             # it may be taken already: nobody would send it before its lease is over
-            with suppress(*_AWAY):
-                await self._give_back(await taking)
+            done, _ = await asyncio.wait({taking}, timeout=self.policy.answer_s)
+            if done:
+                with suppress(*_AWAY):
+                    await self._give_back(taking.result())
             raise
 
     async def _take(self, analyzer_id: UUID) -> Download | None:
@@ -251,7 +276,7 @@ class DeskFactory:
             await self._write_outcomes()
             async with asyncio.timeout(self.policy.answer_s), self._connection() as connection:
                 return await take_next(connection, analyzer_id, self.policy.work, lease)
-        except (*_NOT_KEPT, *_AWAY) as error:
+        except _NOT_KEPT as error:
             logger.debug("looking for work: %s", type(error).__name__)
             return None
 
@@ -275,15 +300,13 @@ class DeskFactory:
     async def flush(self) -> None:
         """Write down every outcome and query that is still in memory.
 
-        Raises:
-            StoreUnavailableError: The store is away; they stay in memory.
-            DBAPIError: It refuses; likewise.
+        Raises whatever the store does to statements while it is away; then they stay in memory.
         """
         await self._write_outcomes()
         while self._queries:
             batch = [self._queries[at] for at in range(min(_BATCH, len(self._queries)))]
-            async with self._database.transaction() as session:
-                await keep_queries(session, batch)
+            async with self._connection() as connection:
+                await keep_queries(connection, batch)
             for written in batch:
                 if self._queries and self._queries[0] is written:
                     self._queries.popleft()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -66,6 +67,7 @@ _LATENCY = text(
     " where a.branch_id = any(cast(:branches as uuid[])) and q.created_at >= :since"
     " group by a.code, b.code order by a.code"
 )
+_QUERY_COLUMNS = ("id", "created_at", "analyzer_id", "specimen_ids", "found", "elapsed_ms")
 _FORGET = text("delete from device_queries where created_at < :before")
 
 
@@ -198,16 +200,20 @@ async def withdraw(session: AsyncSession, row: WorkRow, note: str) -> None:
     await clear_attention(session, row.order_id, row.analyzer)
 
 
-async def keep_queries(session: AsyncSession, queries: Sequence[AnsweredQuery]) -> None:
-    """Write down what devices asked."""
-    session.add_all(
-        DeviceQuery(
-            id=new_id(), created_at=query.at, analyzer_id=query.analyzer_id, specimen_ids=list(query.specimen_ids),
-            found=query.found, elapsed_ms=Decimal(str(round(query.elapsed_ms, 3))),
+async def keep_queries(connection: asyncpg.Connection, queries: Sequence[AnsweredQuery]) -> None:
+    """Write down what devices asked, in one go: the event loop has queries to answer meanwhile."""
+    rows = [
+        (
+            new_id(),
+            query.at,
+            query.analyzer_id,
+            list(query.specimen_ids),
+            query.found,
+            Decimal(f"{query.elapsed_ms:.3f}"),
         )
         for query in queries
-    )  # fmt: skip
-    await session.flush()
+    ]
+    await connection.copy_records_to_table(DeviceQuery.__tablename__, records=rows, columns=_QUERY_COLUMNS)
 
 
 async def query_page(

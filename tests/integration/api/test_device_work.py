@@ -109,21 +109,20 @@ async def test_unknown_work_is_not_found(api):
     assert (answer.status_code, answer.json()["code"]) == (404, "DEVICE_WORK_UNKNOWN")
 
 
-async def test_queries_are_listed_with_their_latency(api):
+async def test_queries_are_listed_with_their_latency(api, superuser):
     async with api.database.transaction() as session:
         ids = dict((await session.exec(select(Analyzer.code, Analyzer.id))).all())
-        asked = [("XN-1", 1, 3.25), ("XN-1", -1, 2000.0), ("BS-2", 1, 7.0)]
-        await keep_queries(
-            session, [AnsweredQuery(ids[code], ("261123000015",), found, ms, utc_now()) for code, found, ms in asked]
-        )
+    asked = [("XN-1", 1, 3.25), ("XN-1", -1, 2000.0), ("BS-2", 1, 7.0)]
+    rows = [AnsweredQuery(ids[code], ("261123000015",), found, ms, utc_now()) for code, found, ms in asked]
+    await keep_queries(superuser, rows)
     client = api.staff_as("technician")
     items = (await client.get("/v1/device-queries", params={"analyzer": "XN-1"})).json()["items"]
     found = {(item["found"], item["is_answered"], item["elapsed_ms"]) for item in items}
-    assert found == {(1, True, "3.25"), (0, False, "2000.0")}
+    assert found == {(1, True, "3.250"), (0, False, "2000.000")}
     assert items[0]["specimen_ids"] == ["261123000015"]
     assert (await client.get("/v1/device-queries", params={"analyzer": "BS-2"})).json()["items"] == []
     (row,) = (await client.get("/v1/device-queries/latency", params={"hours": 1})).json()["items"]
-    assert (row["analyzer"], row["queries"], row["unanswered"], row["max_ms"]) == ("XN-1", 2, 1, "2000.0")
+    assert (row["analyzer"], row["queries"], row["unanswered"], row["max_ms"]) == ("XN-1", 2, 1, "2000.000")
     both = (await api.staff_as("admin").get("/v1/device-queries/latency")).json()["items"]
     assert [row["analyzer"] for row in both] == ["BS-2", "XN-1"]
 

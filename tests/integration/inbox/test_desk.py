@@ -315,6 +315,29 @@ async def test_a_slow_store_counts_as_away(two_way: TwoWay, superuser):
     await desks.close()
 
 
+async def test_a_store_that_falls_silent_is_left_for_another_connection(
+    two_way: TwoWay, bench: Bench, postgres_server, database_name, open_wire
+):
+    device = await two_way.device()
+    order = await bench.received("CREA")
+    wire = await open_wire(postgres_server.port)
+    url = postgres_server.app_url(database_name).replace(f":{postgres_server.port}/", f":{wire.port}/")
+    behind = open_database(url, audit_key=AUDIT_KEY, seal_key=SEAL_KEY, pool_size=2)
+    desks = DeskFactory(behind, DeskPolicy(answer_s=0.5, connections=2))
+    desk = two_way.desk(device, desks)
+    query = WorkQuery((number_of(order),))
+    assert len(await desk.work_for(query)) == 1
+    wire.freeze()
+    for _ in range(4):
+        begun = time.monotonic()
+        assert await desk.work_for(query) is None
+        assert time.monotonic() - begun < 1.5
+    wire.thaw()
+    assert len(await desk.work_for(query)) == 1
+    await desks.close()
+    await behind.close()
+
+
 async def test_lost_connections_are_replaced_within_the_answer(two_way: TwoWay, bench: Bench, superuser):
     device = await two_way.device()
     order = await bench.received("CREA")

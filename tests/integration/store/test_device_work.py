@@ -318,13 +318,12 @@ async def test_what_is_being_sent_is_left_alone(two_way: TwoWay, bench: Bench, l
 # Queries
 
 
-async def test_latencies_are_counted_by_device(two_way: TwoWay, bench: Bench):
+async def test_latencies_are_counted_by_device(two_way: TwoWay, bench: Bench, line):
     device = await two_way.device()
     now = utc_now()
     asked = [AnsweredQuery(device.id, ("1",), found, ms, now) for found, ms in ((1, 2.0), (0, 4.0), (-1, 2000.0))]
     old = AnsweredQuery(device.id, ("1",), 1, 9999.0, now - timedelta(days=2))
-    async with bench.database.transaction() as session:
-        await device_work_lists.keep_queries(session, [*asked, old])
+    await device_work_lists.keep_queries(line, [*asked, old])
     async with bench.database.transaction() as session:
         since = now - timedelta(hours=1)
         rows = await device_work_lists.latencies(session, branches=[bench.lab.branches["DEL"]], since=since)
