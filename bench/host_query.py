@@ -17,7 +17,6 @@ from sqlmodel import col, select
 from bench.results import Section, Table, is_quick, percentile, recorded
 from devstack import postgres
 from devstack.ports import Ports
-from devstack.processes import Registry
 from devstack.seed import seed
 from domain.clock import utc_now
 from domain.device_orders import WorkQuery
@@ -55,7 +54,7 @@ _LINES = """
 insert into order_lines (id, created_at, order_id, test_id, sample_id, price_paise, state, position)
 select gen_random_uuid(), s.created_at, s.order_id, t.id, s.id, 0, 'ordered', t.n
 from samples s cross join unnest($1::uuid[]) with ordinality t (id, n)
-where (t.n + hashtext(s.accession_no)) % $2::int < $3::int and s.accession_no like '0%'
+where (t.n + abs(hashtext(s.accession_no)::bigint)) % $2::int < $3::int and s.accession_no like '0%'
 """
 _BARE = "select * from samples where accession_no = $1"
 
@@ -82,7 +81,7 @@ def run() -> None:
     section = Section(
         "host_query",
         "Host queries",
-        f"{orders:,} open orders of {PER_ORDER} tests on average, {max(LEVELS)} chemistry analyzers with"
+        f"{orders:,} open orders of {PER_ORDER} tests each, {max(LEVELS)} chemistry analyzers with"
         f" {len(TESTS)} confirmed codes each, PostgreSQL on this machine. Devices ask without pause, each for one"
         " barcode at a time, in one process and event loop, through the desk as the listener uses it; the record of"
         " the queries is written at the same time. The bare select fetches the sample's row by the same barcode on"
@@ -104,7 +103,6 @@ def run() -> None:
             asyncio.run(_measure(server.app_url(), orders, section))
         finally:
             server.stop()
-            Registry(home / "run")
 
 
 async def _measure(url: str, orders: int, section: Section) -> None:
