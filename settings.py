@@ -161,6 +161,8 @@ class InstrumentSettings(_Section):
         tls_key: PEM file with its key.
         tls_client_ca: Devices that connect by TLS must show a certificate of this CA; empty asks for none.
         tls_server_ca: Devices that we connect to by TLS must show a certificate of this CA; empty is the system's list.
+        work_needs_receipt: Devices are given work only on tubes that have been received, not on collected ones.
+        work_skips_resulted: Devices are not given tests that have a result of another device or a typed one.
     """
 
     host: str = "127.0.0.1"
@@ -177,6 +179,8 @@ class InstrumentSettings(_Section):
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     tls_server_ca: Path | None = None
+    work_needs_receipt: bool = False
+    work_skips_resulted: bool = False
 
     @field_validator("folder_roots", "serial_roots", mode="before")
     @classmethod

@@ -18,7 +18,7 @@ from temporalio import activity
 
 from activities.orders import progress_of
 from activities.people import Actor
-from activities.staff import closing, held, money, results, samples
+from activities.staff import closing, held, money, rerun, results, samples
 from activities.staff.context import CommandContext
 from domain.clock import utc_now
 from domain.enums import CommandState
@@ -36,6 +36,7 @@ APPLY: Mapping[CommandKind, Apply] = {
     CommandKind.COLLECT_SAMPLES: samples.collect,
     CommandKind.RECEIVE_SAMPLES: samples.receive,
     CommandKind.REJECT_SAMPLE: samples.reject,
+    CommandKind.RERUN_TESTS: rerun.rerun,
     CommandKind.ENTER_RESULTS: results.enter,
     CommandKind.DECIDE_HELD: held.decide,
     CommandKind.VERIFY_RESULTS: results.verify,

@@ -27,6 +27,7 @@ from api.staff import (
     billing,
     catalogue,
     commands,
+    device_work,
     exceptions,
     exchange,
     instrument_files,
@@ -55,8 +56,8 @@ OpenResources = Callable[[], AbstractAsyncContextManager[Resources]]
 STAFF = (
     auth.router, patients.router, catalogue.router, orders.router, samples.router, results.router, billing.router,
     worklists.router, commands.router, messages.router, exceptions.router, mappings.router,
-    instrument_files.router, exchange.router, admin.router, monitor.router, onboarding.router, analyzers.router,
-    profiles.router, sample_traces.router,
+    instrument_files.router, device_work.router, exchange.router, admin.router, monitor.router, onboarding.router,
+    analyzers.router, profiles.router, sample_traces.router,
 )  # fmt: skip
 OUTSIDE = (
     razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,

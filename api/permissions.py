@@ -47,6 +47,8 @@ class Permission(StrEnum):
     ATTENTION_RESOLVE = "attention.resolve"
     MESSAGE_READ = "message.read"
     MESSAGE_REPROCESS = "message.reprocess"
+    DEVICE_WORK_READ = "device_work.read"
+    DEVICE_WORK_MANAGE = "device_work.manage"
     PARTNER_READ = "partner.read"
     AUDIT_READ = "audit.read"
     STAFF_MANAGE = "staff.manage"
@@ -72,13 +74,13 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             {
                 P.PATIENT_READ, P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_RECEIVE, P.SAMPLE_REJECT, P.RESULT_READ,
                 P.RESULT_ENTER, P.RESULT_VERIFY, P.MESSAGE_READ, P.MESSAGE_REPROCESS, P.MAPPING_MANAGE,
-                P.MAPPING_CONFIRM,
+                P.MAPPING_CONFIRM, P.DEVICE_WORK_READ, P.DEVICE_WORK_MANAGE,
             }
         ),
         Role.PATHOLOGIST: frozenset(
             {
                 P.PATIENT_READ, P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_REJECT, P.RESULT_READ, P.RESULT_VERIFY,
-                P.REPORT_AUTHORISE, P.REPORT_READ, P.MESSAGE_READ, P.MAPPING_CONFIRM,
+                P.REPORT_AUTHORISE, P.REPORT_READ, P.MESSAGE_READ, P.MAPPING_CONFIRM, P.DEVICE_WORK_READ,
             }
         ),
         Role.BILLING: frozenset(
@@ -90,8 +92,8 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.ADMIN: frozenset(
             {
                 P.CATALOGUE_READ, P.ORDER_READ, P.ORDER_CANCEL, P.REPORT_RELEASE, P.ATTENTION_RESOLVE, P.INVOICE_READ,
-                P.MESSAGE_READ, P.MESSAGE_REPROCESS, P.PARTNER_READ, P.STAFF_MANAGE, P.ANALYZER_MANAGE,
-                P.MAPPING_MANAGE, P.PAYLOAD_DECODE,
+                P.MESSAGE_READ, P.MESSAGE_REPROCESS, P.DEVICE_WORK_READ, P.DEVICE_WORK_MANAGE, P.PARTNER_READ,
+                P.STAFF_MANAGE, P.ANALYZER_MANAGE, P.MAPPING_MANAGE, P.PAYLOAD_DECODE,
             }
         ),
         Role.AUDITOR: frozenset({P.CATALOGUE_READ, P.ORDER_READ, P.INVOICE_READ, P.PARTNER_READ, P.AUDIT_READ}),
@@ -103,6 +105,7 @@ COMMAND_PERMISSIONS: Mapping[CommandKind, Permission] = MappingProxyType(
         CommandKind.COLLECT_SAMPLES: P.SAMPLE_COLLECT,
         CommandKind.RECEIVE_SAMPLES: P.SAMPLE_RECEIVE,
         CommandKind.REJECT_SAMPLE: P.SAMPLE_REJECT,
+        CommandKind.RERUN_TESTS: P.RESULT_VERIFY,
         CommandKind.ENTER_RESULTS: P.RESULT_ENTER,
         CommandKind.DECIDE_HELD: P.RESULT_VERIFY,
         CommandKind.VERIFY_RESULTS: P.RESULT_VERIFY,

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-NAMES = ("parsers", "render", "instruments", "startup", "lifecycle")
+NAMES = ("parsers", "render", "instruments", "startup", "host_query", "lifecycle")
 
 
 def main() -> int:

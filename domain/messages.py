@@ -38,6 +38,7 @@ class CommandKind(StrEnum):
     COLLECT_SAMPLES = "collect_samples"
     RECEIVE_SAMPLES = "receive_samples"
     REJECT_SAMPLE = "reject_sample"
+    RERUN_TESTS = "rerun_tests"
     ENTER_RESULTS = "enter_results"
     DECIDE_HELD = "decide_held_results"
     VERIFY_RESULTS = "verify_results"
@@ -121,6 +122,17 @@ class RejectSample(Payload):
     accession_no: Accession
     reason_code: Annotated[str, Field(pattern=r"^[a-z_]{3,40}$")]
     note: Annotated[str, Field(max_length=500)] = ""
+
+
+RerunCodes = Annotated[list[TestCode], Field(min_length=1, max_length=200), _each_once(str)]
+
+
+class RerunTests(Payload):
+    """Tests of a sample are to be measured again; what was measured goes out of force."""
+
+    accession_no: Accession
+    test_codes: RerunCodes
+    reason: Annotated[str, Field(max_length=500)] = ""
 
 
 class EnteredResult(Payload):
@@ -237,6 +249,7 @@ PAYLOADS: dict[CommandKind, type[Payload]] = {
     CommandKind.COLLECT_SAMPLES: CollectSamples,
     CommandKind.RECEIVE_SAMPLES: ReceiveSamples,
     CommandKind.REJECT_SAMPLE: RejectSample,
+    CommandKind.RERUN_TESTS: RerunTests,
     CommandKind.ENTER_RESULTS: EnterResults,
     CommandKind.DECIDE_HELD: DecideHeld,
     CommandKind.VERIFY_RESULTS: VerifyResults,

@@ -26,6 +26,7 @@ from domain.device_profile import DeviceProfile
 from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
 from inbox.board import Board
+from inbox.desk import DeskFactory, DeskPolicy
 from inbox.devices import Devices, NewDesk, no_desk
 from inbox.glance import is_surely_readable
 from inbox.instruments import read
@@ -33,6 +34,7 @@ from inbox.intake import Intake
 from store.intake import RawMessage
 from store.session import Database, StoreUnavailableError
 from store.tables.results import Analyzer
+from store.tube_work import WorkPolicy
 from telemetry import metrics
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ def listeners(
             host, port, door.store, limits=limits, profile_for=door.profile_for(protocol), desk_for=desks(protocol)
         )
         for protocol, port in ports.items()
-    ]
+    ]  # fmt: skip
 
 
 async def keep_fitting(door: Door, devices: Devices, seconds: float) -> None:
@@ -199,7 +201,7 @@ def _setup(own: InstrumentSettings, store: Store, limits: ListenerLimits) -> Cha
     )
 
 
-async def serve(settings: Settings, database: Database, new_desk: NewDesk = no_desk) -> None:
+async def serve(settings: Settings, database: Database) -> None:
     """Listen until SIGTERM or SIGINT; conversations under way are ended, nothing unacknowledged is lost."""
     door = Door(database)
     own = settings.instruments
@@ -213,7 +215,9 @@ async def serve(settings: Settings, database: Database, new_desk: NewDesk = no_d
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits, new_desk)
+    work = WorkPolicy.of(needs_receipt=own.work_needs_receipt, skips_resulted=own.work_skips_resulted)
+    desks = DeskFactory(database, DeskPolicy(work=work))
+    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits, desks.desk)
     try:
         await door.reload()
     except StoreUnavailableError:
@@ -225,13 +229,11 @@ async def serve(settings: Settings, database: Database, new_desk: NewDesk = no_d
             logger.info("listening for %s", listener.protocol, extra={"port": listener.port})
         door.shared_ports = {listener.port for listener in running}
         taken = door.shared_ports | {settings.telemetry.listener_metrics_port}
-        devices = Devices(_setup(own, door.store, limits), taken_ports=taken, new_desk=new_desk)
+        devices = Devices(_setup(own, door.store, limits), taken_ports=taken, new_desk=desks.desk)
         await stack.enter_async_context(devices)
         async with asyncio.TaskGroup() as tasks:
-            helpers = [
-                tasks.create_task(keep_fitting(door, devices, own.reload_s)),
-                tasks.create_task(Board(door, running, devices).run()),
-            ]
+            beside = (keep_fitting(door, devices, own.reload_s), Board(door, running, devices).run(), desks.run())
+            helpers = [tasks.create_task(each) for each in beside]
             await stop.wait()
             for helper in helpers:
                 helper.cancel()

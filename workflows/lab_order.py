@@ -204,6 +204,11 @@ class LabOrderWorkflow:
         """A sample is unfit and is to be drawn again."""
         return await self._apply(ref, "Reject the sample")
 
+    @workflow.update(name=CommandKind.RERUN_TESTS.value, description="Tests are to be measured again")
+    async def rerun_tests(self, ref: CommandRef) -> CommandOutcome:
+        """Tests are to be measured again."""
+        return await self._apply(ref, "Open tests for a rerun")
+
     @workflow.update(name=CommandKind.ENTER_RESULTS.value, description="Results were typed in")
     async def enter_results(self, ref: CommandRef) -> CommandOutcome:
         """Results were typed in."""
@@ -237,6 +242,7 @@ class LabOrderWorkflow:
     @collect_samples.validator
     @receive_samples.validator
     @reject_sample.validator
+    @rerun_tests.validator
     @enter_results.validator
     @decide_held_results.validator
     @verify_results.validator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import col, select
 
+from activities.device_work import take_back
 from activities.staff.context import CommandContext
 from domain.enums import LineState, ReportState, SampleState
 from domain.errors import ConflictError
@@ -43,9 +44,11 @@ async def cancel(context: CommandContext, payload: CancelOrder) -> None:
     samples = await context.session.exec(
         select(Sample).where(Sample.order_id == order.id, col(Sample.state) != SampleState.REJECTED)
     )
-    for sample in samples.all():
+    cancelled = samples.all()
+    for sample in cancelled:
         sample.state = SampleState.CANCELLED
         context.session.add(sample)
+    await take_back(context.session, order, cancelled, "the order was cancelled")
     await context.event("order_cancelled", {})
     await context.audit("order.cancelled", "order", order.order_no, {"reason": payload.reason})
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlmodel import select
 
+from activities.device_work import measured_by, queue_rerun
 from activities.resulting import Measurement, record_result, supersede_current
 from activities.staff.context import CommandContext
 from domain.clock import utc_now
@@ -83,8 +84,11 @@ async def _decide(context: CommandContext, level: VerificationLevel, decisions: 
             f"no result awaits {level.value} verification: {', '.join(missing) or 'none at all'}",
             code="NOT_AWAITING_VERIFICATION",
         )
+    devices = await measured_by(context.session, (line for line, _ in waiting.values()))
     for decision in chosen:
         await _decide_one(context, level, decision, *waiting[decision.test_code])
+    again = [waiting[decision.test_code][0] for decision in chosen if not decision.is_accepted]
+    await queue_rerun(context.session, context.facts.order, again, devices)
     accepted = [decision.test_code for decision in chosen if decision.is_accepted]
     rejected = [decision.test_code for decision in chosen if not decision.is_accepted]
     detail = {"level": level.value, "accepted": accepted, "rejected": rejected}

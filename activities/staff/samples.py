@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import select
 
+from activities.device_work import queue_work, take_back
 from activities.resulting import supersede_current
 from activities.sample_plan import plan_replacement
 from activities.staff.context import CommandContext, checked_time
@@ -71,18 +72,21 @@ async def receive(context: CommandContext, payload: ReceiveSamples) -> None:
     Raises:
         ConflictError: A sample was not collected, or was received before.
     """
+    received: list[Sample] = []
     for number in payload.accession_nos:
         sample = await context.sample(number)
         if sample.state is not SampleState.COLLECTED:
             raise ConflictError(f"sample {number} is {sample.state.value}, not collected", code="SAMPLE_NOT_COLLECTED")
         sample.state = SampleState.RECEIVED
-        received = checked_time(payload.received_at, not_before=sample.collected_at, what="the receipt time")
+        moment = checked_time(payload.received_at, not_before=sample.collected_at, what="the receipt time")
         # two clocks may differ by the tolerance; a report that says so would not be issued
-        sample.received_at = max(received, sample.collected_at or received)
+        sample.received_at = max(moment, sample.collected_at or moment)
         sample.received_by = context.actor.user_id
         context.session.add(sample)
         await context.session.flush()
         await context.event("sample_received", {"accession_no": number})
+        received.append(sample)
+    await queue_work(context.session, context.facts.order, received)
     await context.audit(
         "samples.received", "order", context.facts.order.order_no, {"accession_nos": list(payload.accession_nos)}
     )
@@ -110,6 +114,7 @@ async def reject(context: CommandContext, payload: RejectSample) -> None:
     sample.rejected_at, sample.rejected_by = utc_now(), context.actor.user_id
     sample.reject_reason = f"{payload.reason_code}: {payload.note}" if payload.note else payload.reason_code
     context.session.add(sample)
+    await take_back(context.session, context.facts.order, [sample], "the sample was rejected")
     replacement = await plan_replacement(context.session, context.facts.order, sample)
     for line, _ in affected:
         await supersede_current(context.session, line.id)

@@ -193,6 +193,23 @@ async def test_refused_command_changes_nothing_and_says_why(lab_client: Client, 
         await handle.terminate()
 
 
+async def test_tests_that_are_to_be_measured_again_are_waited_for(lab_client: Client, lab: Lab):
+    async with running(lab_client, [LabOrderWorkflow, AnyChild], lab):
+        handle = await _start(lab_client)
+        await handle.execute_update("collect_samples", lab.moving(OrderStage.COLLECTED))
+        await handle.execute_update("receive_samples", lab.moving(OrderStage.VERIFIED))
+        outcome = await handle.execute_update("rerun_tests", lab.moving(OrderStage.RECEIVED))
+        assert outcome["stage"] == "received"
+        assert await handle.query("stage") == "received"
+        assert lab.issued == 0
+        await handle.execute_update("authorise_report", lab.moving(OrderStage.AUTHORISED))
+        await eventually(lambda: _stage_is(handle, "reported"))
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await handle.execute_update("rerun_tests", lab.moving(OrderStage.RECEIVED))
+        assert caught.value.cause.details[0]["code"] == "ORDER_ENDED"
+        await handle.terminate()
+
+
 async def test_cancellation_reverses_every_bill(lab_client: Client, lab: Lab):
     async with running(lab_client, [LabOrderWorkflow, AnyChild], lab):
         handle = await _start(lab_client)

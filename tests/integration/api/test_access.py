@@ -43,6 +43,9 @@ BODIES = {
     "/v1/analyzers/{code}/mappings/import": {"content": "Vendor Analyte Code,LOINC Code\nX1,718-7\n"},
     "/v1/mappings/{mapping_id}/confirm": {},
     "/v1/mappings/{mapping_id}/retire": {"reason": "another reagent"},
+    "/v1/orders/{order_no}/samples/{accession_no}/rerun": {"test_codes": ["HGB"]},
+    "/v1/device-work/{work_id}/resend": None,
+    "/v1/device-work/{work_id}/withdraw": {"reason": "done by hand"},
     "/v1/users": {"username": "new.person", "full_name": "New Person", "password": "a long sentence for one test"},
     "/v1/users/{username}": {"is_disabled": False},
     "/v1/instrument-messages/{message_id}/replay": {"target": "127.0.0.1:9"},
@@ -57,7 +60,7 @@ BODIES = {
 # what a GET or POST of the other branch's things must answer
 OTHERS_THINGS = (
     "{order_no}", "{document_no}", "{message_id}", "{code}", "{command_id}", "{exception_id}", "{mapping_id}",
-    "{accession_no}",
+    "{accession_no}", "{work_id}",
 )  # fmt: skip
 
 
@@ -141,14 +144,15 @@ async def _thing(api, things, branch):
             "{order}": placed["order_no"],
             "{order_no}": placed["order_no"],
             "{accession}": placed["samples"][0]["accession_no"],
+            "{accession_no}": placed["samples"][0]["accession_no"],
             "{invoice}": placed["invoices"][0]["document_no"],
             "{document_no}": placed["invoices"][0]["document_no"],
             "{message_id}": pushed.json()["stored"][0],
             "{code}": analyzer,
             "{version}": "1",
-            "{accession_no}": placed["samples"][0]["accession_no"],
             "{username}": "phlebotomist",
             "{command_id}": collected.json()["command_id"],
+            "{work_id}": await _device_work(api, placed["order_no"], analyzer),
         }
     return things[branch]
 
@@ -171,6 +175,19 @@ async def _waiting(api, message_id, analyzer):
         code=analyzer,
     )
     return {"{exception_id}": str(exception_id), "{mapping_id}": str(mapping_id)}
+
+
+async def _device_work(api, order_no, analyzer):
+    """Queue the order's sample for the analyzer and return the entry's id."""
+    work_id = str(uuid.uuid4())
+    await api.execute(
+        "insert into device_work (id, created_at, analyzer_id, order_id, sample_id, action, codes, state, attempts,"
+        " not_before, note) select cast(:id as uuid), now(), a.id, o.id, s.id, 'new', '{HGB}', 'waiting', 0, now(), ''"
+        " from orders o join samples s on s.order_id = o.id join analyzers a on a.code = :analyzer"
+        " where o.order_no = :order_no",
+        id=work_id, order_no=order_no, analyzer=analyzer,
+    )  # fmt: skip
+    return work_id
 
 
 def _filled(value, facts):

@@ -18,6 +18,7 @@ HOLDER = {
     "report.release": "billing", "payment.record": "billing", "invoice.reverse": "billing",
     "attention.resolve": "admin", "message.reprocess": "technician", "staff.manage": "admin",
     "analyzer.manage": "admin", "mapping.manage": "technician", "mapping.confirm": "technician",
+    "device_work.manage": "technician",
 }  # fmt: skip
 
 
@@ -32,6 +33,7 @@ async def _prepared(api, things, route):
     await api.execute("update instrument_messages set state = 'unreadable'")
     await api.execute("update instrument_exceptions set state = 'open'")
     await api.execute("update device_mappings set state = 'proposed' where device_code = 'HGB-1'")
+    await api.execute("update device_work set state = 'refused'")
     return (
         api.staff_as(HOLDER[_permission(route).value]),
         _filled(route.path, facts),
