@@ -250,7 +250,7 @@ class _Reader:
             return "".join(part.strip() for part in segment.components(5))
         if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
             return ""
-        return self._group.first(self._values).rstrip("^")
+        return self._group.first(self._values).rstrip("^ ")
 
     def _instant(self, text: str) -> datetime | None:
         if text not in self._instants:

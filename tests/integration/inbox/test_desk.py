@@ -227,7 +227,7 @@ async def test_the_listeners_give_each_peer_its_desk(two_way: TwoWay, bench: Ben
     await two_way.execute("update analyzers set peers = '{192.0.2.77}' where id = :id", id=device.id)
     await door.reload()
     limits = ListenerLimits()
-    with_desks = listeners(door, "127.0.0.1", {"astm": 0, "hl7": 0}, limits, two_way.desks)
+    with_desks = listeners(door, "127.0.0.1", {"astm": 0, "hl7": 0}, limits, two_way.desks.desk)
     assert [one.desk_for("192.0.2.77:5") is not None for one in with_desks] == [True, False]
     assert with_desks[0].desk_for("192.0.2.78:5") is None
     assert listeners(door, "127.0.0.1", {"astm": 0}, limits)[0].desk_for("192.0.2.77:5") is None

@@ -124,6 +124,7 @@ async def site(database: Database, lab: SeededLab, tmp_path: Path) -> AsyncItera
     async with Devices(setup, taken_ports=[6661], new_desk=lambda _row: Desk(work)) as devices:
         one = Lab(database, door, devices)
         yield one
+    await door.close()
     async with database.transaction() as session:
         for row in (await session.exec(select(Analyzer))).all():
             if row.id in one.added:
