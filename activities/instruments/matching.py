@@ -74,7 +74,8 @@ async def find_tube(session: AsyncSession, source: Source, specimen_id: str) -> 
     if sample.state not in _IN_HAND or order.closed_at or order.cancel_reason:
         return NoTube(f"sample is {sample.state.value}, order is {order.stage.value}")
     longest = timedelta(days=source.profile.specimen_max_age_days)
-    if sample.collected_at is None or source.row.received_at - sample.collected_at > longest:
+    drawn_at = sample.collected_at or sample.received_at
+    if drawn_at is None or source.row.received_at - drawn_at > longest:
         return NoTube(f"collected more than {longest.days} days before")
     return Tube(order, sample, barcode)
 

@@ -160,6 +160,10 @@ async def test_a_device_travels_to_another_branch_as_drafts_and_proposals(api):
         document = load(text)
         assert (document["kind"], document["model"]) == ("labsetu.device", "mindray_bs")
         assert {"device_code": "SGPT", "test": "ALT", "unit": "U/L", "factor": ""} in document["mappings"]
+    await api.execute(
+        "update device_mappings m set device_code = 'until last year' from analyzers a"
+        " where a.id = m.analyzer_id and a.code = 'BS-2' and m.device_code = 'SGPT'"
+    )
     before = (await admin.get("/v1/analyzers/BS-2")).json()
     answer = await admin.post("/v1/analyzers/BS-2/import", {"document": text})
     assert answer.status_code == 201, answer.text
@@ -168,6 +172,7 @@ async def test_a_device_travels_to_another_branch_as_drafts_and_proposals(api):
     assert (after["profile_version"], after["transport"]) == (before["profile_version"], before["transport"])
     states = await api.execute(
         "select distinct m.state from device_mappings m join analyzers a on a.id = m.analyzer_id where a.code = 'BS-2'"
+        " and m.device_code = 'SGPT'"
     )
     assert [row.state for row in states] == ["proposed"]
     again = (await admin.post("/v1/analyzers/BS-2/import", {"document": text})).json()

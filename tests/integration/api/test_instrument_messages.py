@@ -80,8 +80,8 @@ async def test_a_message_is_shown_raw_and_by_fields_to_clinical_roles(api):
     assert shown["raw_text"].startswith("H|\\^&|||Unit<CR>P|1<CR>")
     assert bytes.fromhex(shown["raw_hex"]) == MESSAGE % b"777"
     rows = {record["kind"]: record["fields"] for record in shown["records"]}
-    assert {"number": 4, "name": "", "value": "5.4"} in rows["R"]
-    assert {"number": 5, "name": "", "value": "Unit"} in rows["H"]
+    assert {"number": 4, "name": "Value", "value": "5.4"} in rows["R"]
+    assert {"number": 5, "name": "Sender name or id", "value": "Unit"} in rows["H"]
     assert shown["exceptions"] == [
         {"kind": "unmapped_code", "specimen_id": "S1", "device_code": "12", "detail": "", "state": "open"}
     ]
