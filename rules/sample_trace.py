@@ -42,6 +42,7 @@ _TO_DO = {
     ExceptionKind.UNREADABLE: "Open the message and correct the device's profile, then have it read again.",
     ExceptionKind.UNMATCHED_SPECIMEN: "Compare the barcode in the message with the label on the tube.",
     ExceptionKind.UNMAPPED_CODE: "Map the code of this device, then have the message read again.",
+    ExceptionKind.AMBIGUOUS_CODE: "Retire one of the code's mappings, or enter the result by hand.",
     ExceptionKind.UNIT_MISMATCH: "Compare the unit on the device with its mapping; correct one of them.",
     ExceptionKind.NOT_ORDERED: "Order the test, or dismiss what was measured besides.",
     ExceptionKind.ALREADY_CLOSED: "A signed result stands: amend the report or dismiss the new value.",

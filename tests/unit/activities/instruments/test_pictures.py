@@ -71,7 +71,7 @@ def test_there_are_bounds():
 
 
 def test_without_rules_nothing_is_looked_at():
-    assert pictures_in(b"anything", DeviceProfile(protocol="hl7")) == []
+    assert pictures_in(b"anything", DeviceProfile(protocol="hl7", image_rows=())) == []
 
 
 def test_bytes_that_are_no_message():
