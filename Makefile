@@ -49,6 +49,10 @@ test: $(READY) ## all tests (T=path narrows)
 test-fast: $(READY) ## the tests that start no server
 	$(PYTEST) -m "not servers" $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(READY) ## a million hostile frames, blocks and streams against all that reads from analyzers (ARGS="--seed 2")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: check
 check: fmt-check lint types arch budgets test ## everything that must hold before a change is merged
 

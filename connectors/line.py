@@ -135,6 +135,8 @@ class Line:
 
     async def read(self, seconds: float | None) -> bytes | None:
         """Return the next bytes, b"" at the end of the stream, None when `seconds` pass without any."""
+        if seconds is None:  # a time limit that never comes costs as much as one that does
+            return await self._reader.read(_READ_BYTES)
         try:
             async with asyncio.timeout(seconds):
                 return await self._reader.read(_READ_BYTES)

@@ -28,9 +28,9 @@ from domain.observations import ReceivedMessage, StoreOutcome
 from inbox.board import Board
 from inbox.desk import DeskFactory, DeskPolicy
 from inbox.devices import Devices, NewDesk, no_desk
-from inbox.glance import is_surely_readable
 from inbox.instruments import read
 from inbox.intake import Intake
+from inbox.readable import is_surely_readable
 from store.intake import RawMessage
 from store.session import Database, StoreUnavailableError
 from store.tables.results import Analyzer
@@ -133,10 +133,9 @@ class Door:
             )
         )
         metrics.instrument_message(message.protocol, "stored", analyzer.code if analyzer else "")
-        profile = self._profile_of(message.protocol, analyzer)
-        if not message.framing_error and is_surely_readable(message.raw, profile):
+        if not message.framing_error and is_surely_readable(message.protocol, message.raw):
             return StoreOutcome(accepted=True)
-        return await asyncio.to_thread(_readable, message, profile)
+        return await asyncio.to_thread(_readable, message, self._profile_of(message.protocol, analyzer))
 
 
 def _own_port(row: Analyzer) -> int | None:

@@ -19,6 +19,7 @@ Source: ASTM E1381-95, 6.2 to 6.5, 6.7 and figure A1.1; CLSI LIS01-A2, 8, read i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -63,6 +64,9 @@ class Broken:
 
 
 Event = Reply | Arrived | Broken
+
+_MARKS = re.compile(b"[" + ENQ + STX + EOT + b"]")
+"""All that counts between frames; what lies between them is passed over at once, however much it is."""
 
 
 @dataclass(frozen=True)
@@ -212,9 +216,14 @@ class AstmReceiver:
                     self._phase = _Phase.WAIT
                     events += self._on_frame(frame)
             else:
-                byte = self._buffer[position : position + 1]
-                position += 1
-                events += self._on_byte(bytes(byte))
+                mark = _MARKS.search(self._buffer, position)
+                if mark is None:
+                    self.ignored_bytes += len(self._buffer) - position
+                    position = len(self._buffer)
+                    break
+                self.ignored_bytes += mark.start() - position
+                position = mark.end()
+                events += self._on_byte(mark[0])
         del self._buffer[:position]
         return events
 

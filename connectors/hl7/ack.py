@@ -24,7 +24,6 @@ from domain.ids import new_id
 from domain.observations import StoreOutcome
 
 _CONDITIONS = frozenset({b"AL", b"NE", b"ER", b"SU"})
-_RESPONSE = re.compile(rb"[\r\n]MSA")
 _MARKS = re.compile(rb"[!-/:-@\[-`{-~]{1,5}")
 """Characters fit to be delimiters: ASCII punctuation."""
 _LONGEST_ECHO = 250
@@ -115,7 +114,9 @@ def acknowledgements(
     code = _application_code(outcome, profile)
     accept, application = header.field(15).strip().upper(), header.field(16).strip().upper()
     is_original = profile is not None and profile.ack_mode == "original"
-    if _RESPONSE.search(raw):  # an answer is never answered, or two systems would thank each other for ever
+    if (
+        b"\rMSA" in raw or b"\nMSA" in raw
+    ):  # an answer is never answered, or two systems would thank each other for ever
         wants_commit = not is_original and accept == b"AL"
         return [_build(header, "CA" if outcome.accepted else "CE", outcome.note, moment)] if wants_commit else []
     if is_original or not {accept, application} & _CONDITIONS:
