@@ -4,9 +4,11 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +30,10 @@ from inbox.listener import Door, listeners
 from store import migrate
 from store.session import Database, open_database
 from store.tables.results import Analyzer, InstrumentMessage
+from tests.fixtures.bench import Bench
 from tests.fixtures.database import AUDIT_KEY, SEAL_KEY, password_of
 
+ROOT = Path(__file__).parents[3]
 OF_EACH = 25
 MESSAGES = 6
 WORDS = Passwords(owner="owner-of-this-test", app="app-of-this-test")
@@ -149,3 +153,51 @@ async def test_nothing_is_lost_and_nothing_counts_twice(ward: Ward):
     counted = Counter(row.raw for row in rows if row.state is not MessageState.DUPLICATE)
     assert counted == Counter(journal)
     assert len(controls) == len(set(controls)) == len(journal)
+
+
+@asynccontextmanager
+async def listener_process(ports: Ports, url: str, deadly: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fixtures._dying_listener", str(ports.hl7), str(ports.astm), url, str(deadly),
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("protocol", ["hl7", "astm"])
+async def test_the_listener_is_killed_between_commit_and_acknowledgement(bench: Bench, protocol: str):
+    async with bench.database.transaction() as session:
+        for row in (await session.exec(select(Analyzer))).all():
+            row.peers = ["127.0.0.1"] if row.code in {"BS-1", "BC-1"} else []
+    ports, url = Ports.free(), bench.database.engine.url.render_as_string(hide_password=False)
+    raw = hl7(77, 1) if protocol == "hl7" else astm(77, 1)
+    line = (
+        Hl7AnalyzerLine("127.0.0.1", ports.hl7, answer_s=8.0, retry_s=0.2)
+        if protocol == "hl7"
+        else AstmAnalyzerLine("127.0.0.1", ports.astm, timers=QUICK, retry_s=0.2)
+    )
+
+    async def send() -> str:
+        answer = ""
+        while answer not in {"ACK", "AA"}:
+            _, answer = await line.deliver(raw)
+        return answer
+
+    async with listener_process(ports, url, deadly=1) as process:
+        sending = asyncio.ensure_future(send())
+        assert await asyncio.wait_for(process.wait(), 20) == -signal.SIGKILL
+        assert not sending.done()
+    async with listener_process(ports, url, deadly=0):
+        await asyncio.wait_for(sending, 30)
+        await line.close()
+    await read_all(bench.database)
+    async with bench.database.transaction() as session:
+        query = select(InstrumentMessage.state).where(InstrumentMessage.raw == raw).order_by(text("id"))
+        assert (await session.exec(query)).all() == [MessageState.CONTROL, MessageState.DUPLICATE]
