@@ -8,8 +8,6 @@ import random
 from collections.abc import Callable
 from functools import cache
 
-from inbox.readable import is_surely_readable
-
 from connectors.analyzers.driver import MODELS
 from connectors.astm import records
 from connectors.astm.bare import BareReceiver
@@ -23,6 +21,7 @@ from domain.device_profile import DeviceProfile
 from domain.errors import FrameError, MessageError
 from domain.observations import StoreOutcome
 from inbox.instruments import read
+from inbox.readable import is_surely_readable
 from tests.fuzz import streams
 
 LIMIT = 8192
