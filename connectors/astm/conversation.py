@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -196,9 +197,9 @@ class HostConversation:
 
     async def _play(self, events: list[Event]) -> None:
         """Carry out the receiver's events; those that `settle` brings come after the ones already there."""
-        line, pending = self._line, list(events)
+        line, pending = self._line, deque(events)
         while pending:
-            match pending.pop(0):
+            match pending.popleft():
                 case Reply(data):
                     line.state.refused += data == NAK
                     await self._write(data)
