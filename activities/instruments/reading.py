@@ -113,7 +113,8 @@ async def _interpret_from(session: AsyncSession, row: InstrumentMessage, analyze
     profile = DeviceProfile.model_validate({"protocol": analyzer.protocol, **analyzer.profile})
     try:
         message = await asyncio.to_thread(read, row.raw, profile)
-        pictures = await asyncio.to_thread(pictures_in, row.raw, profile)
+        # the rows are walked again for their bytes only where the reader saw such a row
+        pictures = await asyncio.to_thread(pictures_in, row.raw, profile) if message.images else []
     except MessageError as error:
         row.state, row.reason = MessageState.UNREADABLE, f"{error.code}: {error.message}"[:MAX_REASON_CHARS]
         found.note(ExceptionKind.UNREADABLE, error.code)

@@ -21,9 +21,9 @@ MOST = {
     "file_p95": 400, "file_max": 700, "func_p95": 50, "mccabe_p95": 9, "mccabe_max": 20,
     "any_per_kloc": 6.0, "ignore_per_kloc": 1.5, "broad_except_per_kloc": 0.7, "mock_files_pct": 15.0,
 }  # fmt: skip
-LEAST = {"typed_pct": 99.0, "doc_pct": 90.0, "class_doc_pct": 95.0, "mod_doc_pct": 99.0, "test_ratio": 0.75}
+LEAST = {"typed_pct": 99.0, "doc_pct": 90.0, "class_doc_pct": 95.0, "mod_doc_pct": 99.0, "test_ratio": 0.77}
 # The aim for test_ratio is 1.0. It is held where it is and raised as it grows: suites over tables and generated cases
-# run some 4,700 tests from fewer lines, and copying lines would raise the figure without proving more.
+# run some 8,700 tests from fewer lines, and copying lines would raise the figure without proving more.
 
 _BRANCHES = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert, ast.comprehension,
              ast.match_case)  # fmt: skip
