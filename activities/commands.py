@@ -16,6 +16,7 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
+from activities.evaluation import evaluate
 from activities.orders import progress_of
 from activities.people import Actor
 from activities.staff import closing, held, money, rerun, results, samples
@@ -88,6 +89,7 @@ class CommandActivities:
                 kind = CommandKind(command.kind)
                 payload: Payload = PAYLOADS[kind].model_validate(command.payload)
                 await APPLY[kind](context, payload)
+                await evaluate(session, facts)
                 command.state, command.applied_at = CommandState.APPLIED, utc_now()
                 session.add(command)
                 await session.flush()

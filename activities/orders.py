@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
+from activities.evaluation import evaluate
 from activities.people import system
 from domain.clock import utc_now
 from domain.enums import LineState, OrderStage, SampleState
@@ -120,6 +121,7 @@ class OrderActivities:
         async with self.database.transaction() as session:
             facts = await order_facts(session, order.order_no, for_update=True)
             before = facts.order.stage
+            await evaluate(session, facts)
             progress = await progress_of(session, facts)
             if progress.stage is not before:
                 await self._event(session, facts, "stage_reached", {"stage": progress.stage.value})

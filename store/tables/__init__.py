@@ -3,6 +3,7 @@
 from store.tables import (
     billing,
     catalogue,
+    clinical,
     devices,
     exchange,
     limits,
@@ -16,6 +17,7 @@ from store.tables import (
 __all__ = [
     "billing",
     "catalogue",
+    "clinical",
     "devices",
     "exchange",
     "limits",
