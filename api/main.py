@@ -31,6 +31,7 @@ from api.staff import (
     exceptions,
     exchange,
     instrument_files,
+    manifests,
     mappings,
     messages,
     monitor,
@@ -41,6 +42,8 @@ from api.staff import (
     results,
     sample_traces,
     samples,
+    storage,
+    tubes,
     worklists,
 )
 from api.webhooks import abdm, razorpay, sms, whatsapp
@@ -57,7 +60,7 @@ STAFF = (
     auth.router, patients.router, catalogue.router, orders.router, samples.router, results.router, billing.router,
     worklists.router, commands.router, messages.router, exceptions.router, mappings.router,
     instrument_files.router, device_work.router, exchange.router, admin.router, monitor.router, onboarding.router,
-    analyzers.router, profiles.router, sample_traces.router,
+    analyzers.router, profiles.router, sample_traces.router, tubes.router, manifests.router, storage.router,
 )  # fmt: skip
 OUTSIDE = (
     razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,

@@ -34,6 +34,8 @@ class Permission(StrEnum):
     SAMPLE_COLLECT = "sample.collect"
     SAMPLE_RECEIVE = "sample.receive"
     SAMPLE_REJECT = "sample.reject"
+    RETENTION_MANAGE = "retention.manage"
+    """Say how long tubes are kept."""
     RESULT_READ = "result.read"
     """See result values, and confidential tests by name."""
     RESULT_ENTER = "result.enter"
@@ -81,6 +83,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             {
                 P.PATIENT_READ, P.CATALOGUE_READ, P.ORDER_READ, P.SAMPLE_REJECT, P.RESULT_READ, P.RESULT_VERIFY,
                 P.REPORT_AUTHORISE, P.REPORT_READ, P.MESSAGE_READ, P.MAPPING_CONFIRM, P.DEVICE_WORK_READ,
+                P.RETENTION_MANAGE,
             }
         ),
         Role.BILLING: frozenset(

@@ -21,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel
 
 import worker
 from api.permissions import COMMAND_PERMISSIONS
+from devstack.reference_api import api_page
 from domain import ids, messages, policies, search_attributes, sharing_messages
 from domain.messages import PAYLOADS, CommandKind, Envelope, Payload, SignalName, WorkflowType
 
@@ -67,7 +68,7 @@ that the policy's time has passed.
 
 def pages() -> dict[str, str]:
     """Return every generated page by file name."""
-    return {"messages.md": messages_page(), "search-attributes.md": search_attributes_page()}
+    return {"messages.md": messages_page(), "search-attributes.md": search_attributes_page(), "api.md": api_page()}
 
 
 def main() -> None:

@@ -94,11 +94,15 @@ class CollectedSample(Payload):
         accession_no: The number planned for it.
         label_no: Number of the pre-printed label actually stuck on it, where it differs.
         collected_at: When it was drawn; default is now.
+        site: Where on the body, where that matters, e.g. `left arm`.
+        volume_ul: How much was drawn, in microlitres.
     """
 
     accession_no: Accession
     label_no: Accession | None = None
     collected_at: AwareDatetime | None = None
+    site: Annotated[str, Field(max_length=60)] = ""
+    volume_ul: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
 
 
 class CollectSamples(Payload):

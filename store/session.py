@@ -151,3 +151,11 @@ def open_database(
     look_before_use(engine)
     sessions = async_sessionmaker(engine, class_=_AsyncSession, expire_on_commit=False)
     return Database(engine=engine, sessions=sessions, audit_key=audit_key, seal_key=seal_key)
+
+
+async def also_see(session: AsyncSession, branch_id: UUID) -> None:
+    """Let the rest of the transaction also see another branch, where a rule of the laboratory gives it the right."""
+    now = (await session.execute(text("select current_setting('app.branches')"))).scalar_one()
+    if now != EVERY_BRANCH:
+        scope = f"{now},{branch_id}"
+        await session.execute(text("select set_config('app.branches', :scope, true)"), {"scope": scope})

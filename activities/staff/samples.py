@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import select
 
 from activities.device_work import queue_work, take_back
+from activities.handling.manifests import note_arrival
 from activities.resulting import supersede_current
 from activities.sample_plan import plan_replacement
 from activities.staff.context import CommandContext, checked_time
@@ -12,17 +13,10 @@ from domain.accession import is_accession_no
 from domain.clock import utc_now
 from domain.enums import LineState, SampleState
 from domain.errors import ConflictError, RuleError
+from domain.handling import REJECTION_REASONS
 from domain.messages import CollectedSample, CollectSamples, ReceiveSamples, RejectSample
 from store.claims import requeue_messages
 from store.tables.orders import Sample
-
-REJECTION_REASONS = frozenset(
-    {
-        "haemolysed", "clotted", "insufficient_volume", "wrong_container", "unlabelled", "mislabelled", "leaking",
-        "delayed_transport", "wrong_temperature", "contaminated", "lipaemic", "icteric", "other",
-    }
-)  # fmt: skip
-"""Coded reasons; `other` needs a note."""
 
 
 async def collect(context: CommandContext, payload: CollectSamples) -> None:
@@ -45,6 +39,7 @@ async def collect(context: CommandContext, payload: CollectSamples) -> None:
             drawn.collected_at, not_before=context.facts.order.created_at, what="the collection time"
         )
         sample.collected_by = context.actor.user_id
+        sample.collection_site, sample.volume_ul = drawn.site, drawn.volume_ul
         context.session.add(sample)
         await context.session.flush()
         await requeue_messages(context.session, sample.accession_no)
@@ -84,6 +79,7 @@ async def receive(context: CommandContext, payload: ReceiveSamples) -> None:
         sample.received_by = context.actor.user_id
         context.session.add(sample)
         await context.session.flush()
+        await note_arrival(context.session, sample, context.actor.user_id)
         await context.event("sample_received", {"accession_no": number})
         received.append(sample)
     await queue_work(context.session, context.facts.order, received)

@@ -76,6 +76,12 @@ class Sample(Row, table=True):
     reject_reason: str = ""
     replaces_id: UUID | None = Field(default=None, foreign_key="samples.id")
     """The rejected sample that this one replaces."""
+    parent_id: UUID | None = Field(default=None, foreign_key="samples.id", index=True)
+    """The tube that this one was taken from: it is an aliquot."""
+    volume_ul: int | None = None
+    """What it held when it came into being, in microlitres, where somebody measured it."""
+    collection_site: str = ""
+    """Where on the body it was taken, where that matters."""
 
 
 class OrderEvent(SQLModel, table=True):

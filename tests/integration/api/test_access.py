@@ -46,6 +46,17 @@ BODIES = {
     "/v1/orders/{order_no}/samples/{accession_no}/rerun": {"test_codes": ["HGB"]},
     "/v1/device-work/{work_id}/resend": None,
     "/v1/device-work/{work_id}/withdraw": {"reason": "done by hand"},
+    "/v1/samples/labels": {"accession_nos": ["{accession}"], "reason": "torn"},
+    "/v1/samples/{accession_no}/receive": None,
+    "/v1/samples/{accession_no}/aliquots": {"volume_ul": 100},
+    "/v1/samples/{accession_no}/storage": {"place": "FRIDGE-1/A1"},
+    "/v1/samples/{accession_no}/take-out": {"reason": "to be measured again"},
+    "/v1/disposals": {"accession_nos": ["{accession}"], "reason": "leaking"},
+    "/v1/retention-rules": {"specimen": "Serum", "days": 7, "source": "quality manual 4.2"},
+    "/v1/manifests": {"from_branch": "{branch}", "to_branch": "{other}", "accession_nos": ["{accession}"]},
+    "/v1/manifests/{manifest_no}/dispatch": {"counted": 1},
+    "/v1/manifests/{manifest_no}/arrival": {"accession_nos": ["{accession}"]},
+    "/v1/manifests/{manifest_no}/close": {"note": "box was open"},
     "/v1/users": {"username": "new.person", "full_name": "New Person", "password": "a long sentence for one test"},
     "/v1/users/{username}": {"is_disabled": False},
     "/v1/instrument-messages/{message_id}/replay": {"target": "127.0.0.1:9"},
@@ -60,7 +71,7 @@ BODIES = {
 # what a GET or POST of the other branch's things must answer
 OTHERS_THINGS = (
     "{order_no}", "{document_no}", "{message_id}", "{code}", "{command_id}", "{exception_id}", "{mapping_id}",
-    "{accession_no}", "{work_id}",
+    "{accession_no}", "{work_id}", "{manifest_no}",
 )  # fmt: skip
 
 
@@ -139,6 +150,8 @@ async def _thing(api, things, branch):
         things[branch] = {
             **waiting,
             "{branch}": branch,
+            "{other}": "BLR" if branch == "DEL" else "DEL",
+            "{manifest_no}": await _manifest(api, branch, placed["order_no"]),
             "{patient}": api.lab.patients[1],
             "{patient_no}": api.lab.patients[1],
             "{order}": placed["order_no"],
@@ -188,6 +201,23 @@ async def _device_work(api, order_no, analyzer):
         id=work_id, order_no=order_no, analyzer=analyzer,
     )  # fmt: skip
     return work_id
+
+
+async def _manifest(api, branch, order_no):
+    """Put the order's sample on a transport within the branch and return its number."""
+    number, manifest_id = f"M-{branch}-000000-0001", str(uuid.uuid4())
+    await api.execute(
+        "insert into manifests (id, created_at, manifest_no, from_branch_id, to_branch_id, state, packed_by, carrier,"
+        " close_note) select cast(:id as uuid), now(), :number, b.id, b.id, 'packed', o.placed_by, '', '' from orders o"
+        " join branches b on b.id = o.branch_id where o.order_no = :order_no",
+        id=manifest_id, number=number, order_no=order_no,
+    )  # fmt: skip
+    await api.execute(
+        "insert into manifest_samples (manifest_id, sample_id, accession_no) select cast(:id as uuid), s.id,"
+        " s.accession_no from samples s join orders o on o.id = s.order_id where o.order_no = :order_no",
+        id=manifest_id, order_no=order_no,
+    )  # fmt: skip
+    return number
 
 
 def _filled(value, facts):

@@ -18,7 +18,7 @@ HOLDER = {
     "report.release": "billing", "payment.record": "billing", "invoice.reverse": "billing",
     "attention.resolve": "admin", "message.reprocess": "technician", "staff.manage": "admin",
     "analyzer.manage": "admin", "mapping.manage": "technician", "mapping.confirm": "technician",
-    "device_work.manage": "technician",
+    "device_work.manage": "technician", "retention.manage": "pathologist",
 }  # fmt: skip
 
 
@@ -34,11 +34,33 @@ async def _prepared(api, things, route):
     await api.execute("update instrument_exceptions set state = 'open'")
     await api.execute("update device_mappings set state = 'proposed' where device_code = 'HGB-1'")
     await api.execute("update device_work set state = 'refused'")
+    await _handle_tube(api, route.path, facts)
     return (
         api.staff_as(HOLDER[_permission(route).value]),
         _filled(route.path, facts),
         _filled(BODIES[route.path], facts),
     )
+
+
+async def _handle_tube(api, path, facts):
+    """Bring the tube and its transport to where the route can do something."""
+    state = "received" if "aliquots" in path else "collected"
+    await api.execute("update samples set state = :s where accession_no = :n", s=state, n=facts["{accession}"])
+    await api.execute("update sample_storage set left_at = now(), disposal_no = '' where left_at is null")
+    await api.execute("update sample_storage set disposal_no = ''")
+    ahead = {"/v1/manifests": "closed", "dispatch": "packed", "arrival": "dispatched", "close": "arrived"}
+    state = ahead.get(path if path == "/v1/manifests" else path.rpartition("/")[2], "closed")
+    await api.execute("update manifests set state = 'closed'")
+    await api.execute("update manifests set state = :s where manifest_no = :n", s=state, n=facts["{manifest_no}"])
+    if path.endswith(("take-out", "disposals")):
+        await api.execute(
+            "insert into sample_storage (id, created_at, sample_id, branch_id, place, stored_by, leave_reason,"
+            " disposal_no) select cast(:id as uuid), now(), s.id, s.branch_id, 'A1', o.placed_by, '', '' from samples s"
+            " join orders o on o.id = s.order_id where s.accession_no = :n",
+            id=str(uuid.uuid4()), n=facts["{accession}"],
+        )  # fmt: skip
+    stage = "closed" if path.endswith("disposals") else "collected"
+    await api.execute("update orders set stage = :s where order_no = :n", s=stage, n=facts["{order_no}"])
 
 
 @BY_POST

@@ -1,0 +1,1 @@
+"""What is done with tubes apart from measuring them: labels, transport, aliquots, storage, disposal."""
