@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.deps import FromApp
 from api.errors import responses
 from api.permissions import Permission, Principal, require
+from api.staff.mappings import face_of
 from connectors.onboarding.capture import Form, of_stored, read_capture
 from connectors.onboarding.examination import CodeSeen, Findings, examine
-from connectors.onboarding.suggestions import OrderableTest
-from store import instrument_messages, profiles
+from domain.code_suggestions import Suggest
+from rules.suggestions import suggest_among
+from store import instrument_messages, mappings
 
 router = APIRouter(prefix="/v1/analyzers", tags=["analyzers"])
 
@@ -167,19 +169,17 @@ async def examine_capture(given: CaptureIn, principal: MayRead, resources: FromA
     """
     sees = bool(given.capture) or bool(principal.reach(Permission.RESULT_READ))
     async with resources.database.transaction(branches=principal.branch_ids) as session:
-        tests = [OrderableTest(row.code, row.name, row.unit) for row in await profiles.orderable_tests(session)]
+        suggest = suggest_among([face_of(test) for test in await mappings.catalogue_tests(session)])
         for message_id in given.message_ids:
             await instrument_messages.message_of(session, message_id, list(principal.branch_ids))
         stored = await instrument_messages.raws_of(session, given.message_ids)
     # off the event loop: a long capture takes its time
-    form, found = await asyncio.to_thread(_examined, given, stored, tests)
+    form, found = await asyncio.to_thread(_examined, given, stored, suggest)
     return FindingsOut.of(form, found, sees=sees)
 
 
-def _examined(
-    given: CaptureIn, stored: list[instrument_messages.StoredRaw], tests: list[OrderableTest]
-) -> tuple[str, Findings]:
+def _examined(given: CaptureIn, stored: list[instrument_messages.StoredRaw], suggest: Suggest) -> tuple[str, Findings]:
     if given.capture:
         capture = read_capture(given.capture, given.form)
-        return capture.form.value, examine(capture, tests)
-    return "stored", examine(of_stored(row.raw for row in reversed(stored)), tests)
+        return capture.form.value, examine(capture, suggest)
+    return "stored", examine(of_stored(row.raw for row in reversed(stored)), suggest)
