@@ -9,6 +9,7 @@ from store.tables import (
     orders,
     organisation,
     patients,
+    recordings,
     results,
     sharing,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "orders",
     "organisation",
     "patients",
+    "recordings",
     "results",
     "sharing",
 ]
