@@ -38,6 +38,7 @@ from api.staff import (
     orders,
     patients,
     profiles,
+    recordings,
     results,
     sample_traces,
     samples,
@@ -57,7 +58,7 @@ STAFF = (
     auth.router, patients.router, catalogue.router, orders.router, samples.router, results.router, billing.router,
     worklists.router, commands.router, messages.router, exceptions.router, mappings.router,
     instrument_files.router, device_work.router, exchange.router, admin.router, monitor.router, onboarding.router,
-    analyzers.router, profiles.router, sample_traces.router,
+    analyzers.router, profiles.router, recordings.router, sample_traces.router,
 )  # fmt: skip
 OUTSIDE = (
     razorpay.router, whatsapp.router, sms.router, abdm.router, connectors_http.router, public.router, codec.router,

@@ -96,6 +96,11 @@ class Door:
             found = [row for row in rows if row.transport.get("kind", SHARED) == SHARED and address in row.peers]
         return found[0] if len(found) == 1 else None
 
+    def code_at(self, protocol: str, peer: str, local_port: int = 0) -> str:
+        """Return the code of the device registered for what a connection shows, or ""."""
+        row = self.analyzer_at(protocol, peer, local_port)
+        return row.code if row is not None else ""
+
     def analyzer_of(self, message: ReceivedMessage) -> Analyzer | None:
         """Return the device that sent a message: the one whose line it came on, else the one at its address."""
         if message.device:
@@ -178,8 +183,7 @@ def listeners(
 
     def points(protocol: str) -> PointFor:
         def point(peer: str) -> TapPoint:
-            row = door.analyzer_at(protocol, peer)
-            return point_of(row.code if row is not None else "")
+            return point_of(door.code_at(protocol, peer))
 
         return point
 
@@ -190,11 +194,6 @@ def listeners(
         )
         for protocol, port in ports.items()
     ]  # fmt: skip
-
-
-def _code_at(door: Door, protocol: str, peer: str, local_port: int) -> str:
-    row = door.analyzer_at(protocol, peer, local_port)
-    return row.code if row is not None else ""
 
 
 async def keep_fitting(door: Door, devices: Devices, seconds: float) -> None:
@@ -255,7 +254,7 @@ async def serve(settings: Settings, database: Database) -> None:
         devices = Devices(setup, taken_ports=taken, new_desk=desks.desk, point_of=points.of)
         await stack.enter_async_context(devices)
         async with asyncio.TaskGroup() as tasks:
-            recorder = Recorder(database, points, running, lambda *seen: _code_at(door, *seen))
+            recorder = Recorder(database, points, running, door.code_at)
             beside = (
                 keep_fitting(door, devices, own.reload_s), Board(door, running, devices).run(), desks.run(),
                 recorder.run(),
