@@ -35,7 +35,7 @@ _COLUMNS = (
 _OF_DEVICE = text(f"{_COLUMNS} where r.analyzer_id = :analyzer_id order by r.id desc limit :limit")
 _ONE = text(f"{_COLUMNS} where r.analyzer_id = :analyzer_id and r.id = :id")
 _DEVICE_OF = text(
-    "select a.code, a.branch_id from line_recordings r join analyzers a on a.id = r.analyzer_id"
+    "select a.code, a.branch_id, r.left_out_bytes from line_recordings r join analyzers a on a.id = r.analyzer_id"
     " where r.id = :id and a.branch_id = any(cast(:branches as uuid[]))"
 )
 _INSERT = text(  # the id is the listener's: what is sent again after a lost answer is not kept twice
@@ -90,10 +90,11 @@ class RecordingRow(ReadRow):
 
 
 class RecordedDevice(ReadRow):
-    """Whose lines a recording is of."""
+    """Whose lines a recording is of, and what is missing in it."""
 
     code: str
     branch_id: UUID
+    left_out_bytes: int
 
 
 class ForgottenRecording(ReadRow):

@@ -200,7 +200,7 @@ async def _source(session: AsyncSession, given: CaptureIn, principal: Principal)
         device = await line_recordings.device_of(session, given.recording_id, list(principal.branch_ids))
         pieces = await line_recordings.pieces_of(session, given.recording_id)
         sees = principal.may(Permission.RESULT_READ, device.branch_id)
-        return _Source("recording", lambda: capture_of(pieces), sees)
+        return _Source("recording", lambda: capture_of(pieces, left_out=device.left_out_bytes), sees)
     if given.message_ids:
         for message_id in given.message_ids:
             await instrument_messages.message_of(session, message_id, list(principal.branch_ids))

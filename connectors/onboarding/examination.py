@@ -17,7 +17,7 @@ from connectors.astm.codec import delimiters_of as astm_delimiters
 from connectors.conversations import read_message
 from connectors.hl7.codec import Hl7Message, parse_message
 from connectors.hl7.codec import delimiters_of as hl7_delimiters
-from connectors.onboarding.capture import Capture
+from connectors.onboarding.capture import MAX_BYTES, Capture
 from connectors.onboarding.fields import RESULT_RECORDS, FieldScore, specimen_fields
 from connectors.onboarding.links import Link, Problem, link_of
 from connectors.onboarding.marks import Candidate, Marks, candidates_for
@@ -92,6 +92,18 @@ def examine(
         suggest: Proposes tests of the laboratory for a code.
         models: Built-in models by key.
     """
+    found = _findings(capture, suggest, models)
+    return replace(found, problems=(*found.problems, *_missing(capture)))
+
+
+def _missing(capture: Capture) -> Iterable[Problem]:
+    if capture.is_cut:
+        yield Problem("CAPTURE_CUT", f"only the first {MAX_BYTES} bytes were looked at")
+    if capture.left_out:
+        yield Problem("CAPTURE_GAPS", f"{capture.left_out} bytes were not recorded: messages may be incomplete")
+
+
+def _findings(capture: Capture, suggest: Suggest, models: Mapping[str, DeviceModel]) -> Findings:
     link = link_of(capture.device_bytes, capture.host_bytes)
     if link.protocol == "unknown" and capture.host_bytes:
         link = _seen_from_the_host(link, link_of(capture.host_bytes))

@@ -7,21 +7,22 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from connectors.onboarding.capture import RECORDING, Capture, Form, Piece, Side, bounded
+from connectors.onboarding.capture import LEFT_OUT, RECORDING, Capture, Form, Piece, Side, bounded
 from domain.control_names import readable
 from domain.line_recordings import LinePiece
 
 _RECORDS: Final = re.compile(rb"[^\r\n]*[\r\n]+|[^\r\n]+")
 
 
-def capture_of(pieces: Iterable[LinePiece]) -> Capture:
+def capture_of(pieces: Iterable[LinePiece], *, left_out: int = 0) -> Capture:
     """Return what was heard as a capture, as far as one is looked at.
 
     Args:
         pieces: Connection by connection, each in order.
+        left_out: Bytes that were heard and not kept.
     """
     sided = (Piece(Side.HOST if piece.is_sent else Side.DEVICE, piece.data) for piece in pieces)
-    return Capture(Form.TEXT, bounded(sided))
+    return bounded(Form.TEXT, sided, left_out=left_out)
 
 
 def text_of(pieces: Iterable[LinePiece], form: Form, *, left_out: int = 0, shows_bytes: bool = True) -> str:
@@ -35,7 +36,7 @@ def text_of(pieces: Iterable[LinePiece], form: Form, *, left_out: int = 0, shows
     """
     lines = [f"{RECORDING}; {Form.HEX.value if form is Form.HEX else Form.TEXT.value}"]
     if left_out:
-        lines.append(f"# {left_out} bytes left out: the database was too slow")
+        lines.append(f"# {left_out} {LEFT_OUT}: the database was too slow")
     connection: tuple[datetime, str] | None = None
     for piece in pieces:
         if connection != (piece.connected_at, piece.peer):

@@ -93,10 +93,11 @@ async def test_bytes_are_for_roles_that_may_see_results(api):
 
 async def test_a_recording_is_examined(api):
     asked = await begin(api)
-    await hear(api, asked, piece(b"\x05"), piece(b"\x06", is_sent=True), piece(HEARD), piece(b"\x04"))
+    await hear(api, asked, piece(b"\x05"), piece(b"\x06", is_sent=True), piece(HEARD), piece(b"\x04"), left_out=9)
     body = {"recording_id": asked["id"]}
     found = (await api.staff_as("technician").post("/v1/analyzers/examine", body)).json()
     assert (found["form"], found["protocol"], found["candidates"][0]["model"]) == ("recording", "astm", "sysmex_xn")
+    assert [one["code"] for one in found["problems"]] == ["CHECKSUM", "CAPTURE_GAPS"]
     (code,) = found["codes"]
     assert (code["code"], code["values"]) == ("HGB", ["131"])
     assert code["suggestions"] == [
@@ -185,7 +186,7 @@ async def test_old_ones_are_forgotten_with_their_bytes(api):
     "statement",
     [
         "delete from line_recordings", "delete from line_recording_pieces",
-        "update line_recording_pieces set data = ''",         "select * from forget_line_recordings(now(), 10)",
+        "update line_recording_pieces set data = ''", "select * from forget_line_recordings(now(), 10)",
     ],
 )  # fmt: skip
 async def test_the_application_cannot_delete_or_change_bytes(api, statement):

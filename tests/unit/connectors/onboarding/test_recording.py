@@ -68,6 +68,17 @@ def test_only_so_much_is_looked_at():
     found = capture_of([piece(b"x" * MAX_BYTES), piece(b"y")])
     assert found.device_bytes == b"x" * MAX_BYTES
     assert [one.side for one in found.pieces] == [Side.DEVICE]
+    assert found.is_cut
+    assert capture_of([piece(b"x" * (MAX_BYTES + 1))]).is_cut
+    assert not capture_of([piece(b"x" * MAX_BYTES)]).is_cut
+    assert "CAPTURE_CUT" in {problem.code for problem in examine(found).problems}
+
+
+def test_gaps_are_said():
+    pieces = [piece(b"H|\\^&\rL|1\r")]
+    for found in (capture_of(pieces, left_out=7), read_capture(text_of(pieces, Form.HEX, left_out=7))):
+        assert "7 bytes" in {problem.code: problem.text for problem in examine(found).problems}["CAPTURE_GAPS"]
+    assert "CAPTURE_GAPS" not in {problem.code for problem in examine(capture_of(pieces)).problems}
 
 
 @pytest.mark.parametrize("tail", ["", "\nnonsense", "\n2026-11-23T06:30:00 RX zz", "\n2026-11-23T06:30:00 UP 05"])
