@@ -206,11 +206,13 @@ class WatchSettings(_Section):
     Attributes:
         working_hours: When silence of an analyzer counts, in India's time, e.g. `mon-sat 08:00-20:00, sun 09:00-13:00`.
         message_days: Messages older than this many days are deleted once they are read and closed; 0 keeps all.
+        recording_days: Recordings of lines that ended more than this many days ago are deleted.
         replay_targets: `host:port` of test devices to which stored messages may be sent; comma-separated.
     """
 
     working_hours: str = "mon-sun 08:00-20:00"
     message_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    recording_days: Annotated[int, Field(ge=1, le=365)] = 14
     replay_targets: Annotated[tuple[str, ...], NoDecode] = ()
 
     @field_validator("replay_targets", mode="before")

@@ -24,6 +24,7 @@ class ApiConfig(BaseModel):
         shared_ports: Ports of the shared listeners for analyzers.
         working_hours: When silence of an analyzer counts (`domain.working_hours`).
         message_days: Age in days from which closed instrument messages are deleted; 0 keeps all.
+        recording_days: Age in days from which recordings of lines are deleted.
         replay_targets: `host:port` of test devices that stored messages may be sent to.
         temporal_ui_origin: The only origin that may call the codec endpoint from a browser.
         is_codec_open: Development only: the codec endpoint answers without a token.
@@ -50,6 +51,7 @@ class ApiConfig(BaseModel):
     shared_ports: tuple[int, ...] = ()
     working_hours: str = "mon-sun 08:00-20:00"
     message_days: int = Field(default=0, ge=0)
+    recording_days: int = Field(default=14, ge=1)
     replay_targets: tuple[str, ...] = ()
     temporal_ui_origin: str = ""
     is_codec_open: bool = False

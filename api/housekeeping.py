@@ -20,7 +20,7 @@ from api.config import ApiConfig
 from api.device_board import DeviceStatus, board
 from domain.clock import utc_now
 from domain.working_hours import WorkingHours
-from store import audit, instrument_messages
+from store import audit, instrument_messages, line_recordings
 from store.idempotency import forget_before
 from store.session import Database, StoreUnavailableError
 
@@ -47,10 +47,11 @@ async def keeping_house(
         async with database.transaction(branches=()) as session:
             await forget_before(session, utc_now() - KEPT_FOR)
         await forget_messages(database, config.message_days)
+        await forget_recordings(database, config.recording_days)
 
     async with asyncio.TaskGroup() as tasks:
         keepers = [
-            tasks.create_task(_again("old answers and messages not forgotten", forget, every)),
+            tasks.create_task(_again("old answers, messages and recordings not forgotten", forget, every)),
             tasks.create_task(_again("analyzers not watched", lambda: watch.look(database), watch_every)),
         ]
         try:
@@ -100,6 +101,25 @@ async def forget_messages(database: Database, days: int) -> int:
     if forgotten:
         log.info("%s old instrument messages forgotten", forgotten)
     return forgotten
+
+
+async def forget_recordings(database: Database, days: int) -> int:
+    """Delete recordings of lines that ended more than `days` ago, with one audit entry; returns how many."""
+    before = utc_now() - timedelta(days=days)
+    async with database.transaction() as session:
+        gone = await line_recordings.forget_before(session, before, BATCH)
+        if gone:
+            await audit.record(
+                session, chain="lab", actor="system:housekeeping", action="recordings.forgotten",
+                object_kind="line_recording", object_id=str(gone[0].id),
+                body={
+                    "count": len(gone), "first": str(gone[0].id), "last": str(gone[-1].id),
+                    "bytes": sum(row.size_bytes for row in gone), "before": before.isoformat(),
+                },
+            )  # fmt: skip
+    if gone:
+        log.info("%s old recordings of lines forgotten", len(gone))
+    return len(gone)
 
 
 def digest_of(gone: Sequence[instrument_messages.ForgottenRow]) -> str:

@@ -40,6 +40,7 @@ def config_of(settings: Settings) -> ApiConfig:
         shared_ports=(settings.instruments.hl7_port, settings.instruments.astm_port),
         working_hours=settings.watch.working_hours,
         message_days=settings.watch.message_days,
+        recording_days=settings.watch.recording_days,
         replay_targets=settings.watch.replay_targets,
         temporal_ui_origin=settings.temporal.ui_url.rstrip("/"),
         is_codec_open=settings.environment == "development",

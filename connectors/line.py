@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -26,6 +26,8 @@ ProfileFor = Callable[[str], DeviceProfile]
 """Returns the profile of the device at a peer (`ip:port`); it decides how the link is read and answered."""
 DeskFor = Callable[[str], "WorkDesk | None"]
 """Returns the desk of the device at a peer; None for devices that are given no work."""
+PointFor = Callable[[str], "TapPoint"]
+"""Returns where recordings of the device at a peer are attached."""
 
 _READ_BYTES = 65_536
 
@@ -45,6 +47,27 @@ class ListenerLimits:
     """Most time a device may take to read our answer before the connection is dropped."""
 
 
+class Tap(Protocol):
+    """Hears what goes over lines. It must not wait and must not raise: the device waits for the line."""
+
+    def keep(self, connection: ConnectionState, data: bytes, *, is_sent: bool) -> None:
+        """Take bytes that were read from a device or given to the line to it."""
+        ...
+
+
+class TapPoint:
+    """Where a tap is put on all lines of one device, while they run.
+
+    Attributes:
+        tap: None while nothing is recorded.
+    """
+
+    __slots__ = ("tap",)
+
+    def __init__(self) -> None:
+        self.tap: Tap | None = None
+
+
 @dataclass
 class ConnectionState:
     """What is known of one connection, for the device board and for metrics.
@@ -58,6 +81,7 @@ class ConnectionState:
         refused: Negative answers, to messages or parts of them.
         broken: Pieces of bytes that were no message.
         repeated: Messages that came again although we had acknowledged them.
+        tap_point: Where a recording of the device is attached.
     """
 
     peer: str
@@ -69,6 +93,7 @@ class ConnectionState:
     refused: int = 0
     broken: int = 0
     repeated: int = 0
+    tap_point: TapPoint = field(default_factory=TapPoint, repr=False, compare=False)
 
 
 class Source(Protocol):
@@ -136,12 +161,16 @@ class Line:
     async def read(self, seconds: float | None) -> bytes | None:
         """Return the next bytes, b"" at the end of the stream, None when `seconds` pass without any."""
         if seconds is None:  # a time limit that never comes costs as much as one that does
-            return await self._reader.read(_READ_BYTES)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._reader.read(_READ_BYTES)
-        except TimeoutError:
-            return None
+            data = await self._reader.read(_READ_BYTES)
+        else:
+            try:
+                async with asyncio.timeout(seconds):
+                    data = await self._reader.read(_READ_BYTES)
+            except TimeoutError:
+                return None
+        if self.state.tap_point.tap is not None:
+            self.state.tap_point.tap.keep(self.state, data, is_sent=False)
+        return data
 
     async def write(self, data: bytes) -> None:
         """Send `data`.
@@ -150,6 +179,8 @@ class Line:
             ConnectionError: The peer is gone, or does not read.
         """
         self._writer.write(data)
+        if self.state.tap_point.tap is not None:
+            self.state.tap_point.tap.keep(self.state, data, is_sent=True)
         try:
             async with asyncio.timeout(self._write_seconds):
                 await self._writer.drain()

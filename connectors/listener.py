@@ -17,7 +17,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from connectors.line import ConnectionState, DeskFor, Line, ListenerLimits, ProfileFor, Store
+from connectors.line import ConnectionState, DeskFor, Line, ListenerLimits, PointFor, ProfileFor, Store, TapPoint
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
 
@@ -52,6 +52,7 @@ class Listener(ABC):
         limits: ListenerLimits | None = None,
         profile_for: ProfileFor | None = None,
         desk_for: DeskFor | None = None,
+        point_for: PointFor | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare a listener; nothing is bound before `start`.
@@ -63,6 +64,7 @@ class Listener(ABC):
             limits: Bounds.
             profile_for: Profile by peer; by default the protocol's standard for everybody.
             desk_for: Where work for the device at a peer comes from; by default none is given.
+            point_for: Where recordings of the device at a peer are attached; by default nothing is.
             tls: For devices behind a TLS terminal server.
         """
         self._host = host
@@ -76,6 +78,7 @@ class Listener(ABC):
         self.limits = limits or ListenerLimits()
         self.profile_for: ProfileFor = profile_for or (lambda _peer: standard)
         self.desk_for: DeskFor = desk_for or (lambda _peer: None)
+        self.point_for: PointFor = point_for or (lambda _peer: TapPoint())
         self.totals: Counter[str] = Counter()
 
     @abstractmethod
@@ -140,7 +143,7 @@ class Listener(ABC):
             _log.warning("refused a connection from %s: %s", source, refusal)
             await close(writer)
             return
-        state = ConnectionState(peer=peer, local_port=self.port, since=utc_now())
+        state = ConnectionState(peer=peer, local_port=self.port, since=utc_now(), tap_point=self.point_for(peer))
         self._open[task] = state
         self._sources[source] += 1
         self.totals["accepted"] += 1

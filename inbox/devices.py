@@ -18,7 +18,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from connectors.line import ConnectionState
+from connectors.line import ConnectionState, TapPoint
 from connectors.transports import Channel, ChannelSetup, Device, channel_for, endpoint_of
 from domain.clock import utc_now
 from domain.device_orders import WorkDesk
@@ -38,6 +38,11 @@ NewDesk: TypeAlias = Callable[[Analyzer], WorkDesk | None]
 def no_desk(_analyzer: Analyzer) -> WorkDesk | None:
     """Give no device any work."""
     return None
+
+
+def no_point(_code: str) -> TapPoint:
+    """Attach no recording to any device."""
+    return TapPoint()
 
 
 @dataclass(frozen=True)
@@ -72,17 +77,26 @@ class Devices:
         refused: Why a device in the list has no line, by the device's id.
     """
 
-    def __init__(self, setup: ChannelSetup, *, taken_ports: Collection[int] = (), new_desk: NewDesk = no_desk) -> None:
+    def __init__(
+        self,
+        setup: ChannelSetup,
+        *,
+        taken_ports: Collection[int] = (),
+        new_desk: NewDesk = no_desk,
+        point_of: Callable[[str], TapPoint] = no_point,
+    ) -> None:
         """Prepare; nothing is opened before `fit`.
 
         Args:
             setup: What all lines share.
             taken_ports: Ports of this process that no device may have.
             new_desk: Where the work of a device comes from.
+            point_of: Where recordings of the device with a code are attached.
         """
         self._setup = setup
         self._taken = {f"port {port}" for port in taken_ports}
         self._new_desk = new_desk
+        self._point_of = point_of
         self._tasks: asyncio.TaskGroup | None = None
         self._running: dict[UUID, _Running] = {}
         self._refused_since: dict[UUID, datetime] = {}
@@ -163,7 +177,10 @@ class Devices:
 
     def _start(self, want: Wanted, tasks: asyncio.TaskGroup) -> None:
         row = self._listed[want.analyzer_id]
-        device = Device(code=want.code, profile=want.profile, peers=want.peers, new_desk=lambda: self._new_desk(row))
+        device = Device(
+            code=want.code, profile=want.profile, peers=want.peers, new_desk=lambda: self._new_desk(row),
+            tap_point=self._point_of(want.code),
+        )  # fmt: skip
         channel = channel_for(want.transport, device, self._setup)
         if channel is None:
             return

@@ -17,7 +17,7 @@ from sqlmodel import col, select
 
 from connectors.astm.server import AstmServer
 from connectors.hl7.server import Hl7Server
-from connectors.line import DeskFor, ListenerLimits, Store
+from connectors.line import DeskFor, ListenerLimits, PointFor, Store, TapPoint
 from connectors.listener import Listener
 from connectors.transports.channel import ChannelSetup
 from connectors.transports.tls import TlsFiles
@@ -27,10 +27,11 @@ from domain.errors import LabError, MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
 from inbox.board import Board
 from inbox.desk import DeskFactory, DeskPolicy
-from inbox.devices import Devices, NewDesk, no_desk
+from inbox.devices import Devices, NewDesk, no_desk, no_point
 from inbox.instruments import read
 from inbox.intake import Intake
 from inbox.readable import is_surely_readable
+from inbox.recorder import Recorder, TapPoints
 from store.intake import RawMessage
 from store.session import Database, StoreUnavailableError
 from store.tables.results import Analyzer
@@ -95,6 +96,11 @@ class Door:
             found = [row for row in rows if row.transport.get("kind", SHARED) == SHARED and address in row.peers]
         return found[0] if len(found) == 1 else None
 
+    def code_at(self, protocol: str, peer: str, local_port: int = 0) -> str:
+        """Return the code of the device registered for what a connection shows, or ""."""
+        row = self.analyzer_at(protocol, peer, local_port)
+        return row.code if row is not None else ""
+
     def analyzer_of(self, message: ReceivedMessage) -> Analyzer | None:
         """Return the device that sent a message: the one whose line it came on, else the one at its address."""
         if message.device:
@@ -157,7 +163,13 @@ def _readable(message: ReceivedMessage, profile: DeviceProfile) -> StoreOutcome:
 
 
 def listeners(
-    door: Door, host: str, ports: Mapping[str, int], limits: ListenerLimits, new_desk: NewDesk = no_desk
+    door: Door,
+    host: str,
+    ports: Mapping[str, int],
+    limits: ListenerLimits,
+    new_desk: NewDesk = no_desk,
+    *,
+    point_of: Callable[[str], TapPoint] = no_point,
 ) -> list[Listener]:
     """Return one shared listener per protocol, not yet started; `ports` may name 0 for a free one."""
     kinds: dict[str, type[Listener]] = {"astm": AstmServer, "hl7": Hl7Server}
@@ -169,9 +181,16 @@ def listeners(
 
         return desk
 
+    def points(protocol: str) -> PointFor:
+        def point(peer: str) -> TapPoint:
+            return point_of(door.code_at(protocol, peer))
+
+        return point
+
     return [
         kinds[protocol](
-            host, port, door.store, limits=limits, profile_for=door.profile_for(protocol), desk_for=desks(protocol)
+            host, port, door.store, limits=limits, profile_for=door.profile_for(protocol), desk_for=desks(protocol),
+            point_for=points(protocol),
         )
         for protocol, port in ports.items()
     ]  # fmt: skip
@@ -216,7 +235,10 @@ async def serve(settings: Settings, database: Database) -> None:
         loop.add_signal_handler(number, stop.set)
     work = WorkPolicy.of(needs_receipt=own.work_needs_receipt, skips_resulted=own.work_skips_resulted)
     desks = DeskFactory(database, DeskPolicy(work=work))
-    running = listeners(door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits, desks.desk)
+    points = TapPoints()
+    running = listeners(
+        door, own.host, {"astm": own.astm_port, "hl7": own.hl7_port}, limits, desks.desk, point_of=points.of
+    )
     try:
         await door.reload()
     except StoreUnavailableError:
@@ -228,10 +250,15 @@ async def serve(settings: Settings, database: Database) -> None:
             logger.info("listening for %s", listener.protocol, extra={"port": listener.port})
         door.shared_ports = {listener.port for listener in running}
         taken = door.shared_ports | {settings.telemetry.listener_metrics_port}
-        devices = Devices(_setup(own, door.store, limits), taken_ports=taken, new_desk=desks.desk)
+        setup = _setup(own, door.store, limits)
+        devices = Devices(setup, taken_ports=taken, new_desk=desks.desk, point_of=points.of)
         await stack.enter_async_context(devices)
         async with asyncio.TaskGroup() as tasks:
-            beside = (keep_fitting(door, devices, own.reload_s), Board(door, running, devices).run(), desks.run())
+            recorder = Recorder(database, points, running, door.code_at)
+            beside = (
+                keep_fitting(door, devices, own.reload_s), Board(door, running, devices).run(), desks.run(),
+                recorder.run(),
+            )  # fmt: skip
             helpers = [tasks.create_task(each) for each in beside]
             await stop.wait()
             for helper in helpers:

@@ -28,10 +28,18 @@ _MAX_FACTOR_DIGITS = 15
 _ALIASES: Final = MappingProxyType(
     {
         "HB": "HGB", "TLC": "WBC", "LEU": "WBC", "LEUK": "WBC", "ERY": "RBC", "PCV": "HCT", "THR": "PLT",
-        "RDW-CV": "RDWCV", "RDW_CV": "RDWCV",
+        "HEMOGLOBIN": "HGB", "HAEMOGLOBIN": "HGB", "HEMATOCRIT": "HCT", "HAEMATOCRIT": "HCT", "PLATELETS": "PLT",
+        "LEUKOCYTES": "WBC", "LEUCOCYTES": "WBC", "ERYTHROCYTES": "RBC", "RDW-CV": "RDWCV", "RDW_CV": "RDWCV",
         "NEU%": "NEUT%", "NE%": "NEUT%", "GRA%": "NEUT%", "LYM%": "LYMPH%", "LY%": "LYMPH%", "MON%": "MONO%",
         "MO%": "MONO%", "EO%": "EOS%", "BAS%": "BASO%", "BA%": "BASO%", "RET%": "RETIC", "RET": "RETIC",
-        "SGOT": "AST", "SGPT": "ALT", "ASAT": "AST", "ALAT": "ALT", "CREAT": "CREA", "CRE": "CREA", "GLUC": "GLU",
+        "NEUTROPHIL%": "NEUT%", "LYMPHOCYTE%": "LYMPH%", "MONOCYTE%": "MONO%", "EOSINOPHIL%": "EOS%",
+        "BASOPHIL%": "BASO%", "A1C": "HBA1C",
+        "SGOT": "AST", "SGPT": "ALT", "GOT": "AST", "GPT": "ALT", "ASAT": "AST", "ALAT": "ALT", "ALKP": "ALP",
+        "GGTP": "GGT", "GAMMA-GT": "GGT", "TPROT": "TP", "TOTALPROTEIN": "TP", "ALBUMIN": "ALB", "CREATININE": "CREA",
+        "GLUCOSE": "GLU", "URIC": "UA", "URICACID": "UA", "CALCIUM": "CA", "PHOSPHORUS": "PHOS", "SODIUM": "SOD",
+        "POTASSIUM": "K", "CHLORIDE": "CL", "CHOLESTEROL": "CHOL", "TGL": "TRIG", "TRIGS": "TRIG",
+        "TRIGLYCERIDES": "TRIG", "HDLC": "HDL", "TSH3": "TSH", "FREET3": "FT3", "FREET4": "FT4", "T-BIL": "TBIL",
+        "TBILI": "TBIL", "D-BIL": "DBIL", "DBILI": "DBIL", "CREAT": "CREA", "CRE": "CREA", "GLUC": "GLU",
         "NA": "SOD", "NA+": "SOD", "K+": "K", "CL-": "CL", "TG": "TRIG", "TRIGL": "TRIG", "HDL-C": "HDL",
         "BIT": "TBIL", "BID": "DBIL", "T.BIL": "TBIL", "D.BIL": "DBIL", "IRON": "FE",
     }
@@ -113,7 +121,7 @@ def suggestions(device_code: str, tests: Iterable[TestFace], *, model_code: str 
         model_code: The laboratory code that the device's model proposes for it, or "".
     """
     wanted = device_code.strip().upper()
-    alias = _ALIASES.get(wanted, "")
+    alias = _ALIASES.get("".join(wanted.split()), "")
     found: dict[str, Suggestion] = {}
     for test in tests:
         code = test.code.upper()

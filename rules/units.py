@@ -115,9 +115,10 @@ _WHOLE: Final = MappingProxyType(
     {
         "inr": "{inr}", "ratio": "{ratio}", "index": "{index}", "coi": "{index}", "s/co": "{index}", "titre": "{titer}",
         "titer": "{titer}", "ph": "[pH]", "/hpf": "/[HPF]", "/lpf": "/[LPF]", "mmhg": "mm[Hg]",
+        "l/l": "1",
     }
 )  # fmt: skip
-"""Texts that mean what they say only as a whole."""
+"""Texts that mean what they say only as a whole. 0.45 L/L of a haematocrit is 45 %."""
 _WORDS: Final = MappingProxyType(
     {
         "K": "10*3", "k": "10*3", "M": "10*6", "cells": "1", "cell": "1", "copies": "{copies}", "cp": "{copies}",

@@ -40,7 +40,6 @@ _PROPOSE = text(
     " :origin, :proposed_by from tests t where t.code = :test_code and t.is_active"
     " on conflict (analyzer_id, device_code, test_id) do nothing returning device_code"
 )
-_TESTS = text("select code, name, unit, unit_display, specimen, loinc from tests where is_active order by code")
 
 
 class VersionRow(ReadRow):
@@ -62,17 +61,6 @@ class MappingRow(ReadRow):
     test_code: str
     unit: str
     factor: Decimal | None
-
-
-class TestRow(ReadRow):
-    """A test of the catalogue as far as a code can be mapped to it."""
-
-    code: str
-    name: str
-    unit: str
-    unit_display: str
-    specimen: str
-    loinc: str
 
 
 @dataclass(frozen=True)
@@ -171,11 +159,6 @@ async def propose_mappings(
         }  # fmt: skip
         added += (await session.execute(_PROPOSE, facts)).scalars()
     return added
-
-
-async def orderable_tests(session: AsyncSession) -> list[TestRow]:
-    """Return what can be ordered, by code."""
-    return await rows_of(session, TestRow, _TESTS)
 
 
 async def _record_current(session: AsyncSession, analyzer: Analyzer) -> None:

@@ -200,7 +200,8 @@ async def _device(session: AsyncSession, principal: Principal, code: str) -> _De
     return _Device(analyzer, await asyncio.to_thread(recent_values, raws, profile))
 
 
-def _face(test: LabTest) -> TestFace:
+def face_of(test: LabTest) -> TestFace:
+    """Return a test of the catalogue as far as a mapping needs it."""
     return TestFace(test.code, test.name, test.loinc, test.unit, ResultKind(test.kind))
 
 
@@ -219,7 +220,7 @@ async def list_unmapped(code: str, principal: MayRead, resources: FromApp) -> Un
     async with resources.database.transaction(branches=principal.branch_ids) as session:
         device = await _device(session, principal, code)
         waiting = await mappings.unmapped_codes(session, device.analyzer.id, limit=MAX_UNMAPPED)
-        faces = [_face(test) for test in await mappings.catalogue_tests(session)]
+        faces = [face_of(test) for test in await mappings.catalogue_tests(session)]
     model = MODELS.get(device.analyzer.model)
     items = []
     for row in waiting:
@@ -247,7 +248,7 @@ async def propose(
     async def work(session: AsyncSession) -> Answer:
         analyzer = await instrument_messages.analyzer_of(session, code, list(principal.branch_ids))
         test = await mappings.lab_test_of(session, given.test_code)
-        check_confirmable(given.device_code, UnitRule(given.unit, given.factor, test.unit), _face(test))
+        check_confirmable(given.device_code, UnitRule(given.unit, given.factor, test.unit), face_of(test))
         row = await mappings.propose(
             session, analyzer_id=analyzer.id, device_code=given.device_code, test_id=test.id, unit=given.unit,
             factor=given.factor, origin=_origin(given, analyzer, test), user_id=principal.user_id,
@@ -268,7 +269,7 @@ def _origin(given: ProposalIn, analyzer: Analyzer, test: LabTest) -> str:
     """Return where a proposal comes from: a suggestion that says the same, or the person."""
     model = MODELS.get(analyzer.model)
     proposed = model.lab_code_of(given.device_code) if model else ""
-    found = suggestions(given.device_code, [_face(test)], model_code=proposed)
+    found = suggestions(given.device_code, [face_of(test)], model_code=proposed)
     return found[0].origin if found else "person"
 
 
@@ -331,7 +332,7 @@ async def confirm(
         row = await mappings.mapping_of(session, mapping_id, principal.branch_ids)
         await _require_second_person(session, principal, row)
         test = await mappings.lab_test_of(session, row.test_code)
-        check_confirmable(row.device_code, UnitRule(row.unit, row.factor, test.unit), _face(test))
+        check_confirmable(row.device_code, UnitRule(row.unit, row.factor, test.unit), face_of(test))
         await mappings.confirm(session, row, user_id=principal.user_id)
         return Answer(await _changed(session, principal, mapping_id, "mapping.confirmed", given.reason))
 

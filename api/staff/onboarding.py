@@ -1,22 +1,28 @@
-"""Getting to know a device: paste what it sent, or choose stored messages, and see how it speaks. Writes nothing."""
+"""Getting to know a device: paste what it sent, or choose what is stored, and see how it speaks. Writes nothing."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.deps import FromApp
 from api.errors import responses
 from api.permissions import Permission, Principal, require
-from connectors.onboarding.capture import Form, of_stored, read_capture
+from api.staff.mappings import face_of
+from connectors.onboarding.capture import Capture, Form, of_stored, read_capture
 from connectors.onboarding.examination import CodeSeen, Findings, examine
-from connectors.onboarding.suggestions import OrderableTest
-from store import instrument_messages, profiles
+from connectors.onboarding.recording import capture_of
+from domain.code_suggestions import Suggest
+from rules.suggestions import suggest_among
+from store import instrument_messages, line_recordings, mappings
 
 router = APIRouter(prefix="/v1/analyzers", tags=["analyzers"])
 
@@ -25,11 +31,12 @@ MAX_STORED = 50
 
 
 class CaptureIn(BaseModel):
-    """A capture as text, or messages that are stored already.
+    """A capture as text, messages that are stored already, or a recording of a device's lines.
 
     Attributes:
         capture: Base64, a hex dump, or text with control characters by name (`<ENQ>`), with or without RX/TX marks.
         message_ids: Of stored messages, e.g. of an unknown device.
+        recording_id: Of a recording of the lines of a device.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -37,11 +44,12 @@ class CaptureIn(BaseModel):
     capture: Annotated[str, Field(max_length=4 << 20)] = ""
     form: Form = Form.AUTO
     message_ids: Annotated[list[UUID], Field(max_length=MAX_STORED)] = []
+    recording_id: UUID | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> CaptureIn:
-        if bool(self.capture.strip()) == bool(self.message_ids):
-            raise ValueError("give either a capture or ids of stored messages")
+        if [bool(self.capture.strip()), bool(self.message_ids), self.recording_id is not None].count(True) != 1:
+            raise ValueError("give either a capture, or ids of stored messages, or the id of a recording")
         return self
 
 
@@ -165,21 +173,43 @@ async def examine_capture(given: CaptureIn, principal: MayRead, resources: FromA
 
     Changes nothing: needs no key.
     """
-    sees = bool(given.capture) or bool(principal.reach(Permission.RESULT_READ))
     async with resources.database.transaction(branches=principal.branch_ids) as session:
-        tests = [OrderableTest(row.code, row.name, row.unit) for row in await profiles.orderable_tests(session)]
+        suggest = suggest_among([face_of(test) for test in await mappings.catalogue_tests(session)])
+        source = await _source(session, given, principal)
+    # off the event loop: a long capture takes its time
+    form, found = await asyncio.to_thread(_examined, source, suggest)
+    return FindingsOut.of(form, found, sees=source.sees)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a capture comes from.
+
+    Attributes:
+        form: What the answer says of it; "" says how the capture was written.
+        sees: Values in it may be shown to the caller.
+    """
+
+    form: str
+    read: Callable[[], Capture]
+    sees: bool
+
+
+async def _source(session: AsyncSession, given: CaptureIn, principal: Principal) -> _Source:
+    if given.recording_id is not None:
+        device = await line_recordings.device_of(session, given.recording_id, list(principal.branch_ids))
+        pieces = await line_recordings.pieces_of(session, given.recording_id)
+        sees = principal.may(Permission.RESULT_READ, device.branch_id)
+        return _Source("recording", lambda: capture_of(pieces, left_out=device.left_out_bytes), sees)
+    if given.message_ids:
         for message_id in given.message_ids:
             await instrument_messages.message_of(session, message_id, list(principal.branch_ids))
         stored = await instrument_messages.raws_of(session, given.message_ids)
-    # off the event loop: a long capture takes its time
-    form, found = await asyncio.to_thread(_examined, given, stored, tests)
-    return FindingsOut.of(form, found, sees=sees)
+        sees = bool(principal.reach(Permission.RESULT_READ))
+        return _Source("stored", lambda: of_stored(row.raw for row in reversed(stored)), sees)
+    return _Source("", lambda: read_capture(given.capture, given.form), sees=True)
 
 
-def _examined(
-    given: CaptureIn, stored: list[instrument_messages.StoredRaw], tests: list[OrderableTest]
-) -> tuple[str, Findings]:
-    if given.capture:
-        capture = read_capture(given.capture, given.form)
-        return capture.form.value, examine(capture, tests)
-    return "stored", examine(of_stored(row.raw for row in reversed(stored)), tests)
+def _examined(source: _Source, suggest: Suggest) -> tuple[str, Findings]:
+    capture = source.read()
+    return source.form or capture.form.value, examine(capture, suggest)

@@ -18,6 +18,12 @@ from domain.control_names import bytes_of
 MAX_BYTES: Final = 1 << 20
 """More of a capture is not looked at."""
 
+RECORDING: Final = "# line recording, RX is what the device sent"
+"""First line of the text of a recording of ours: directions are known, and each line is one piece to the byte."""
+LEFT_OUT: Final = "bytes left out"
+_GAPS: Final = re.compile(rf"# (\d{{1,18}}) {LEFT_OUT}")
+_RECORDED: Final = re.compile(r"\S{8,40} (RX|TX) (.*)")
+
 _TIME: Final = r"(?:\[?[\dT:.,/+Z-][\dT:.,/ +Z-]{3,39}\]?\s{0,3}[|;]?\s{0,3})?"
 _MARKED: Final = re.compile(
     _TIME + r"\[?(RX|TX|RECV|RECEIVED|SEND|SENT|IN|OUT|<-{1,3}|-{1,3}>|<<|>>)\]?(?:\s{0,3}[:|]\s{0,3}|\s{1,3})",
@@ -71,6 +77,10 @@ class Capture:
     pieces: tuple[Piece, ...]
     is_stored: bool = False
     """These are stored messages: their frames are gone."""
+    is_cut: bool = False
+    """There is more of it, which is not looked at."""
+    left_out: int = 0
+    """Bytes that are known to be missing somewhere in it."""
 
     @property
     def device_bytes(self) -> bytes:
@@ -97,6 +107,8 @@ def read_capture(text: str, form: Form = Form.AUTO) -> Capture:
         form: How it is written; `auto` looks.
     """
     text = text[: MAX_BYTES * 4]
+    if text.startswith(RECORDING):
+        return _recording(text)
     if form is Form.AUTO:
         form = _form_of(text)
     if form is Form.BASE64:
@@ -107,6 +119,35 @@ def read_capture(text: str, form: Form = Form.AUTO) -> Capture:
         return Capture(form, (Piece(Side.UNKNOWN, data[:MAX_BYTES]),))
     pieces = [(mark, _hex(line) if form is Form.HEX else _text(line)) for mark, line in marked]
     return Capture(form, _sided(pieces))
+
+
+def _recording(text: str) -> Capture:
+    """Read the text of a recording; lines that are none are passed over."""
+    first, *lines = text.split("\n")
+    form = Form.HEX if first.rstrip().endswith(Form.HEX.value) else Form.TEXT
+    read = _hex if form is Form.HEX else bytes_of
+    found = [match for line in lines if (match := _RECORDED.fullmatch(line.rstrip("\r")))]
+    pieces = (Piece(Side.DEVICE if match[1] == "RX" else Side.HOST, read(match[2])) for match in found)
+    gaps = next((match for line in lines[:3] if (match := _GAPS.match(line))), None)
+    return bounded(form, pieces, left_out=int(gaps[1]) if gaps else 0)
+
+
+def bounded(form: Form, pieces: Iterable[Piece], *, left_out: int = 0) -> Capture:
+    """Return a capture of as many pieces as are looked at.
+
+    Args:
+        form: How it is written.
+        pieces: In order.
+        left_out: Bytes that are known to be missing.
+    """
+    found: list[Piece] = []
+    room = MAX_BYTES
+    for piece in pieces:
+        if piece.data and room <= 0:
+            return Capture(form, tuple(found), is_cut=True, left_out=left_out)
+        found.append(Piece(piece.side, piece.data[: max(room, 0)]))
+        room -= len(piece.data)
+    return Capture(form, tuple(found), is_cut=room < 0, left_out=left_out)
 
 
 def _form_of(text: str) -> Form:

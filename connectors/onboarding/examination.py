@@ -17,11 +17,11 @@ from connectors.astm.codec import delimiters_of as astm_delimiters
 from connectors.conversations import read_message
 from connectors.hl7.codec import Hl7Message, parse_message
 from connectors.hl7.codec import delimiters_of as hl7_delimiters
-from connectors.onboarding.capture import Capture
+from connectors.onboarding.capture import MAX_BYTES, Capture
 from connectors.onboarding.fields import RESULT_RECORDS, FieldScore, specimen_fields
 from connectors.onboarding.links import Link, Problem, link_of
 from connectors.onboarding.marks import Candidate, Marks, candidates_for
-from connectors.onboarding.suggestions import OrderableTest, Suggestion, suggestions_for
+from domain.code_suggestions import CodeSuggestion, Suggest, no_suggestions
 from domain.device_profile import DeviceProfile, decode_text
 from domain.errors import FrameError, MessageError
 from domain.observations import InstrumentMessage, MessageKind
@@ -48,7 +48,7 @@ class CodeSeen:
     count: int
     units: tuple[str, ...]
     values: tuple[str, ...] = field(repr=False)
-    suggestions: tuple[Suggestion, ...] = ()
+    suggestions: tuple[CodeSuggestion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,27 @@ class Findings:
 
 
 def examine(
-    capture: Capture, tests: Sequence[OrderableTest] = (), models: Mapping[str, DeviceModel] = MODELS
+    capture: Capture, suggest: Suggest = no_suggestions, models: Mapping[str, DeviceModel] = MODELS
 ) -> Findings:
     """Return what a capture says of its device. Raises nothing for its content; may take a second for a large one.
 
     Args:
         capture: What was said on the line.
-        tests: What the laboratory offers, for suggesting mappings.
+        suggest: Proposes tests of the laboratory for a code.
         models: Built-in models by key.
     """
+    found = _findings(capture, suggest, models)
+    return replace(found, problems=(*found.problems, *_missing(capture)))
+
+
+def _missing(capture: Capture) -> Iterable[Problem]:
+    if capture.is_cut:
+        yield Problem("CAPTURE_CUT", f"only the first {MAX_BYTES} bytes were looked at")
+    if capture.left_out:
+        yield Problem("CAPTURE_GAPS", f"{capture.left_out} bytes were not recorded: messages may be incomplete")
+
+
+def _findings(capture: Capture, suggest: Suggest, models: Mapping[str, DeviceModel]) -> Findings:
     link = link_of(capture.device_bytes, capture.host_bytes)
     if link.protocol == "unknown" and capture.host_bytes:
         link = _seen_from_the_host(link, link_of(capture.host_bytes))
@@ -112,7 +124,7 @@ def examine(
         protocol=link.protocol, frame_style=link.frame_style, confidence=link.confidence, evidence=link.evidence,
         delimiters=_delimiters(link, text), charset=charset, declared_charset=_declared(link),
         marks=marks, candidates=tuple(candidates), specimen_fields=tuple(scores),
-        codes=tuple(_codes(readings, tests, model)), controls=tuple(_controls(readings)), kinds=_kinds(readings),
+        codes=tuple(_codes(readings, suggest, model)), controls=tuple(_controls(readings)), kinds=_kinds(readings),
         problems=(*link.problems, *unread, *_charset_problems(link, charset)), profile=profile,
         messages=len(link.messages),
     )  # fmt: skip
@@ -260,9 +272,7 @@ def _rows(message: InstrumentMessage) -> Iterable[_Row]:
     return (_Row(one.code, one.value, one.unit) for report in message.specimens for one in report.observations)
 
 
-def _codes(
-    readings: Sequence[InstrumentMessage], tests: Sequence[OrderableTest], model: DeviceModel | None
-) -> Iterable[CodeSeen]:
+def _codes(readings: Sequence[InstrumentMessage], suggest: Suggest, model: DeviceModel | None) -> Iterable[CodeSeen]:
     rows: dict[str, list[_Row]] = {}
     for message in readings:
         for row in _rows(message):
@@ -271,7 +281,8 @@ def _codes(
     for code, seen in rows.items():
         units = tuple(dict.fromkeys(row.unit for row in seen))[:MAX_VALUES]
         values = tuple(dict.fromkeys(row.value for row in seen if row.value))[:MAX_VALUES]
-        yield CodeSeen(code, len(seen), units, values, tuple(suggestions_for(code, units, tests, model)))
+        proposed = model.lab_code_of(code) if model else ""
+        yield CodeSeen(code, len(seen), units, values, tuple(suggest(code, units, proposed)))
 
 
 def _controls(readings: Sequence[InstrumentMessage]) -> Iterable[str]:

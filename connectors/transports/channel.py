@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from connectors.conversations import Speech, speech_of
-from connectors.line import ConnectionState, Line, ListenerLimits, Sink, Source, Store
+from connectors.line import ConnectionState, Line, ListenerLimits, Sink, Source, Store, TapPoint
 from connectors.transports.tls import TlsFiles
 from domain.clock import utc_now
 from domain.device_orders import WorkDesk
@@ -33,12 +33,14 @@ class Device:
         code: The laboratory's code of it.
         peers: Addresses it may connect from; empty is any.
         new_desk: Makes the desk of one connection; None for devices that are given no work.
+        tap_point: Where recordings of its lines are attached.
     """
 
     code: str
     profile: DeviceProfile
     peers: frozenset[str] = frozenset()
     new_desk: Callable[[], WorkDesk | None] = lambda: None
+    tap_point: TapPoint = field(default_factory=TapPoint, compare=False)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,9 @@ class OneConnection(ABC):
     async def _serve_once(self) -> None:
         async with self._opened() as (source, sink):
             self._trouble = ""
-            state = self._state = ConnectionState(peer=self._peer, local_port=0, since=utc_now())
+            state = self._state = ConnectionState(
+                peer=self._peer, local_port=0, since=utc_now(), tap_point=self._device.tap_point
+            )
             line = line_to(self._device, self._setup, state, (source, sink), transport=self.transport)
             _log.info("line to %s is open", self._device.code)
             try:

@@ -67,7 +67,7 @@ class Folder:
         self._device = device
         self._setup = setup
         self._transport = transport
-        self._state = ConnectionState(peer=transport.path, local_port=0, since=utc_now())
+        self._state = ConnectionState(peer=transport.path, local_port=0, since=utc_now(), tap_point=device.tap_point)
         self._line = line_to(device, setup, self._state, (_Nowhere(), _Nowhere()), transport=self.transport)
         self._before: dict[str, _Found] = {}
         self._moves: dict[_Found, str] = {}
@@ -153,6 +153,8 @@ class Folder:
         if not raw.strip():
             self._moves[file] = "failed"
             return True
+        if self._state.tap_point.tap is not None:  # no byte of a folder comes over its line
+            self._state.tap_point.tap.keep(self._state, raw, is_sent=False)
         outcome = await self._line.keep(raw if reason else _unwrapped(raw), reason)
         if not outcome.accepted:
             self._state.refused += 1

@@ -31,6 +31,7 @@ class DevicePort(Listener):
             limits=setup.limits,
             profile_for=lambda _peer: device.profile,
             desk_for=lambda _peer: device.new_desk(),
+            point_for=lambda _peer: device.tap_point,
             tls=server_context(setup.tls) if transport.tls else None,
         )
 

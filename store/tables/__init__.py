@@ -11,6 +11,7 @@ from store.tables import (
     orders,
     organisation,
     patients,
+    recordings,
     results,
     sharing,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "orders",
     "organisation",
     "patients",
+    "recordings",
     "results",
     "sharing",
 ]

@@ -22,7 +22,9 @@ ANYWHERE = {
     "server.py": "tests/contract/<name>/test_server.py: real sockets",
 }
 ELSEWHERE = {
+    "domain/code_suggestions.py": "shapes; tests/unit/rules/test_suggestions.py",
     "domain/enums.py": "values only",
+    "domain/line_recordings.py": "one shape; tests/unit/connectors/onboarding/test_recording.py",
     "domain/sample_trace.py": "shapes; tests/unit/rules/test_sample_trace.py",
     "domain/search_attributes.py": "names only; tests/integration/test_devstack.py",
     "domain/errors.py": "tests/unit/activities/test_errors.py",

@@ -77,6 +77,7 @@ def test_complete_settings_start_in_production(monkeypatch: pytest.MonkeyPatch):
         ),
         ({"LABSETU_PAYMENTS__KEY_ID": "a"}, "LABSETU_PAYMENTS__KEY_SECRET: Field required"),
         ({"LABSETU_WATCH__WORKING_HOURS": "always"}, "working hours are written like"),
+        ({"LABSETU_WATCH__RECORDING_DAYS": "0"}, "LABSETU_WATCH__RECORDING_DAYS: Input should be greater"),
         ({"LABSETU_WATCH__MESSAGE_DAYS": "-1"}, "LABSETU_WATCH__MESSAGE_DAYS: Input should be greater"),
     ],
 )
@@ -157,11 +158,13 @@ def test_what_the_api_is_told_of_analyzers(monkeypatch: pytest.MonkeyPatch):
         monkeypatch,
         LABSETU_WATCH__WORKING_HOURS="mon-fri 08:00-18:00, sat 09:00-13:00",
         LABSETU_WATCH__MESSAGE_DAYS="400",
+        LABSETU_WATCH__RECORDING_DAYS="3",
         LABSETU_WATCH__REPLAY_TARGETS="10.0.0.5:6661, test-analyzer:5000",
         LABSETU_INSTRUMENTS__ASTM_PORT="7662",
     )
     config = config_of(load_settings())
     assert config.working_hours == "mon-fri 08:00-18:00, sat 09:00-13:00"
     assert config.message_days == 400
+    assert config.recording_days == 3
     assert config.replay_targets == ("10.0.0.5:6661", "test-analyzer:5000")
     assert config.shared_ports == (6661, 7662)

@@ -66,13 +66,24 @@ BODIES = {
     "/v1/analyzers/{code}/keys": {"name": "middleware"},
     "/v1/analyzers/{code}/profiles": {"model": "sysmex_xn"},
     "/v1/analyzers/{code}/profiles/{version}/activate": None,
+    "/v1/analyzers/{code}/recordings": {"minutes": 1},
+    "/v1/analyzers/{code}/recordings/{recording_id}/stop": None,
     "/v1/analyzers/{code}/import": {"document": "profile: {protocol: astm}"},
 }  # fmt: skip
 # what a GET or POST of the other branch's things must answer
 OTHERS_THINGS = (
-    "{order_no}", "{document_no}", "{message_id}", "{code}", "{command_id}", "{exception_id}", "{mapping_id}",
-    "{accession_no}", "{work_id}", "{manifest_no}",
-)  # fmt: skip
+    "{accession_no}",
+    "{code}",
+    "{command_id}",
+    "{document_no}",
+    "{exception_id}",
+    "{manifest_no}",
+    "{mapping_id}",
+    "{message_id}",
+    "{order_no}",
+    "{recording_id}",
+    "{work_id}",
+)
 
 
 def _routes():
@@ -166,6 +177,7 @@ async def _thing(api, things, branch):
             "{username}": "phlebotomist",
             "{command_id}": collected.json()["command_id"],
             "{work_id}": await _device_work(api, placed["order_no"], analyzer),
+            "{recording_id}": await _recording(api, analyzer),
         }
     return things[branch]
 
@@ -218,6 +230,18 @@ async def _manifest(api, branch, order_no):
         id=manifest_id, order_no=order_no,
     )  # fmt: skip
     return number
+
+
+async def _recording(api, analyzer):
+    """Have the analyzer's lines recorded and return the recording's id."""
+    recording_id = str(uuid.uuid4())
+    await api.execute(
+        "insert into line_recordings (id, created_at, analyzer_id, asked_by, ends_at, max_bytes, end_reason,"
+        " size_bytes, piece_count, left_out_bytes) select cast(:id as uuid), now(), a.id, :user, now() +"
+        " interval '1 hour', 4096, '', 0, 0, 0 from analyzers a where a.code = :analyzer",
+        id=recording_id, analyzer=analyzer, user=api.lab.users["technician"],
+    )  # fmt: skip
+    return recording_id
 
 
 def _filled(value, facts):

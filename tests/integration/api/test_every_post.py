@@ -35,6 +35,10 @@ async def _prepared(api, things, route):
     await api.execute("update device_mappings set state = 'proposed' where device_code = 'HGB-1'")
     await api.execute("update device_work set state = 'refused'")
     await _handle_tube(api, route.path, facts)
+    await api.execute("update line_recordings set ended_at = now(), end_reason = 'stopped'")
+    if "{recording_id}" in route.path:
+        again = "update line_recordings set ended_at = null, end_reason = '' where id = :id"
+        await api.execute(again, id=uuid.UUID(facts["{recording_id}"]))
     return (
         api.staff_as(HOLDER[_permission(route).value]),
         _filled(route.path, facts),

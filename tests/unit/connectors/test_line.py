@@ -87,3 +87,28 @@ async def test_a_store_that_fails_or_hangs_is_an_outcome():
     for store in (fails, hangs):
         outcome = await line(Ends(), store).keep(b"D 1")
         assert (outcome.accepted, outcome.readable) == (False, False)
+
+
+async def test_a_tap_hears_both_directions_while_it_is_there():
+    class Tap:
+        def __init__(self) -> None:
+            self.heard: list[tuple[str, bytes, bool]] = []
+
+        def keep(self, connection: ConnectionState, data: bytes, *, is_sent: bool) -> None:
+            self.heard.append((connection.peer, data, is_sent))
+
+    ends, tap = Ends(), Tap()
+    one = line(ends, good)
+    for data in (b"before", b"asked", b"waited"):
+        ends.incoming.put_nowait(data)
+    await one.read(None)
+    one.state.tap_point.tap = tap
+    await one.read(None)
+    await one.read(1)
+    await one.write(b"answer")
+    assert await one.read(0.01) is None
+    one.state.tap_point.tap = None
+    await one.write(b"after")
+    assert tap.heard == [
+        ("/dev/ttyS0", b"asked", False), ("/dev/ttyS0", b"waited", False), ("/dev/ttyS0", b"answer", True),
+    ]  # fmt: skip

@@ -1,8 +1,10 @@
 """Proposals without guesses, confirmations without impossible units, and conversions that happen once."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+import yaml
 
 from domain.errors import RuleError
 from domain.results import ResultKind
@@ -32,6 +34,28 @@ TESTS = [
 def test_only_whole_names_are_proposed(sent, expected):
     found = suggestions(sent, TESTS)
     assert [(one.test_code, str(one.score), one.origin) for one in found] == expected
+
+
+CATALOGUE = Path(__file__).parents[3] / "store" / "seed_data" / "catalogue.yaml"
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ("Haemoglobin", "HGB"), ("Hematocrit", "HCT"), ("LEUKOCYTES", "WBC"), ("Platelets", "PLT"),
+        ("Neutrophil%", "NEUT%"), ("Lymphocyte%", "LYMPH%"), ("GOT", "AST"), ("GPT", "ALT"), ("ALKP", "ALP"),
+        ("GGTP", "GGT"), ("Total Protein", "TP"), ("Albumin", "ALB"), ("Creatinine", "CREA"), ("Glucose", "GLU"),
+        ("Uric Acid", "UA"), ("Sodium", "SOD"), ("Potassium", "K"), ("TGL", "TRIG"), ("T-BIL", "TBIL"),
+        ("D-BIL", "DBIL"), ("TSH3", "TSH"), ("A1c", "HBA1C"), ("Phosphorus", "PHOS"), ("HDLC", "HDL"),
+        # what looks alike and is not: urea nitrogen, granulocytes, either width, carbohydrates
+        ("BUN", ""), ("BUN-UREA", ""), ("GRAN%", ""), ("RDW", ""), ("CHO", ""), ("CRT", ""),
+    ],
+)  # fmt: skip
+def test_names_of_one_analyte_mean_the_code_of_the_catalogue(sent, meant):
+    catalogue = yaml.safe_load(CATALOGUE.read_text("utf-8"))
+    tests = [face(test["code"], test["name"]) for group in catalogue["groups"] for test in group["tests"]]
+    found = suggestions(sent, tests)
+    assert [(one.test_code, one.origin) for one in found] == ([(meant, "alias")] if meant else [])
 
 
 def test_an_abbreviation_in_parentheses_and_the_model_count_less_than_the_code_itself():

@@ -10,12 +10,18 @@ from connectors.astm.framing import frames_of
 from connectors.conversations import read_message
 from connectors.onboarding.capture import of_stored, read_capture
 from connectors.onboarding.examination import examine
-from connectors.onboarding.suggestions import OrderableTest
 from domain.accession import accession_no
+from domain.code_suggestions import CodeSuggestion, UnitCheck
 from domain.control_names import readable
 
 BARCODE = accession_no(date(2026, 11, 23), 7)
-TESTS = [OrderableTest("WBC", "White cells", "10*3/uL"), OrderableTest("HGB", "Haemoglobin", "g/dL")]
+
+
+def suggest(code, units, model_code):
+    """Stands in for the laboratory's rules: says what it was asked."""
+    return [CodeSuggestion(code, f"{','.join(units)};{model_code}", "exact", 1.0, UnitCheck.SAME)]
+
+
 XN = (
     "H|\\^&|||    XN-550^00-24^22723^^^^BD634545||||||||E1394-97\rP|1\r"
     f"O|1||^^          {BARCODE}^M|^^^^WBC\\^^^^HGB|||||||N\r"
@@ -29,7 +35,7 @@ def wire(*messages):
 
 
 def test_a_sysmex_capture_gives_a_profile_that_reads_it():
-    found = examine(read_capture(readable(wire(XN, CONTROL))), TESTS)
+    found = examine(read_capture(readable(wire(XN, CONTROL))), suggest)
     assert (found.protocol, found.frame_style, found.charset, found.messages) == ("astm", "standard", "ascii", 2)
     assert found.delimiters == {"field": "|", "repeat": "\\", "component": "^", "escape": "&"}
     assert found.candidates[0].model == "sysmex_xn"
@@ -39,8 +45,8 @@ def test_a_sysmex_capture_gives_a_profile_that_reads_it():
     assert found.problems == ()
     codes = {seen.code: seen for seen in found.codes}
     assert codes["WBC"].units == ("10*3/uL",)
-    assert codes["WBC"].suggestions[0].test_code == "WBC"
-    assert codes["HGB"].suggestions[0].unit_check == "mismatch"
+    assert [one.test_name for one in codes["WBC"].suggestions] == ["10*3/uL;WBC"]
+    assert [one.test_name for one in codes["HGB"].suggestions] == ["mmol/L;HGB"]
     assert found.profile is not None
     report = read_message(XN, found.profile).specimens[0]
     assert report.specimen_id == BARCODE
@@ -64,7 +70,7 @@ def test_hl7_with_its_charset():
         f"MSH|^~\\&|Unit|X|||20261123||ORU^R01|7|P|2.5.1||||||UNICODE UTF-8\rPID|1||||Añ\rOBR|1||{BARCODE}\r"
         "OBX|1|NM|WBC^WBC||5.5|10*3/uL\r"
     ).encode()
-    found = examine(read_capture(readable(b"\x0b" + message + b"\x1c\r")), TESTS)
+    found = examine(read_capture(readable(b"\x0b" + message + b"\x1c\r")), suggest)
     assert (found.protocol, found.charset, found.declared_charset) == ("hl7", "utf-8", "UNICODE UTF-8")
     assert found.specimen_fields[0].path == "OBR.3.1"
     assert found.delimiters["subcomponent"] == "&"
@@ -77,10 +83,10 @@ def test_a_maker_is_known_by_its_coding_system():
         f"MSH|^~\\&|||||20261123||ORU^R01|1|P|2.3.1||||||UNICODE\rOBR|1||{BARCODE}|00001^Automated Count^99MRC\r"
         "OBX|1|NM|6690-2^WBC^LN||5.5|10*9/L|||||F\rOBX|2|IS|08001^Take Mode^99MRC||O\r"
     ).encode()
-    found = examine(of_stored([message]), TESTS)
+    found = examine(of_stored([message]), suggest)
     assert found.candidates[0].model == "mindray_bc"
     (wbc,) = found.codes
-    assert (wbc.code, wbc.suggestions[0].test_code, wbc.suggestions[0].unit_check) == ("WBC", "WBC", "same")
+    assert (wbc.code, wbc.suggestions[0].test_name) == ("WBC", "10*9/L;WBC")
     assert found.declared_charset == "UNICODE"
 
 
@@ -135,7 +141,7 @@ CODED = {  # one message of each, written from the dialects' descriptions
 
 @pytest.mark.parametrize(("message", "path"), CODED.values(), ids=list(CODED))
 def test_the_barcode_of_many_dialects_is_found(message, path):
-    found = examine(of_stored([message.format(BARCODE).encode()]), TESTS)
+    found = examine(of_stored([message.format(BARCODE).encode()]), suggest)
     assert (found.specimen_fields[0].path, found.specimen_fields[0].shape) == (path, "accession")
     assert found.problems == ()
     assert found.profile is not None
@@ -165,7 +171,7 @@ def test_fixed_field_protocols_are_named(protocol):
 @given(st.binary(max_size=300))
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_give_findings(raw):
-    found = examine(read_capture(readable(raw)), TESTS)
+    found = examine(read_capture(readable(raw)), suggest)
     assert found.protocol in {"astm", "hl7", "au", "dimension", "unknown"}
 
 
@@ -178,4 +184,4 @@ PARTS = (
 @given(st.lists(st.sampled_from(PARTS), max_size=30).map("".join))
 @settings(max_examples=200, deadline=None)
 def test_any_records_give_findings(text):
-    assert examine(of_stored([text.encode()]), TESTS).messages >= 0
+    assert examine(of_stored([text.encode()]), suggest).messages >= 0
