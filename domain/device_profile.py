@@ -352,6 +352,9 @@ class DeviceProfile(BaseModel):
         "No Result",
     )
     """Texts that stand for "no value"."""
+    ignored_codes: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(max_length=500)] = ()
+    """Codes that this device reports and the laboratory never orders: where nothing was ordered that takes their value,
+    they open no exception. They stay in the message; a value that was ordered is placed all the same."""
     zero_is_failure: tuple[str, ...] = ()
     """Codes for which this device sends 0 when the run was blank or failed."""
     significant_digits: Annotated[int, Field(ge=0, le=15)] = 0

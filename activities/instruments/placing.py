@@ -126,14 +126,20 @@ async def _place_of(session: AsyncSession, rack: _Rack, observation: Observation
     """Return the ordered test that an observation is of: the variant that was ordered, and only if it is one."""
     code, shown, specimen = observation.code, observation.code[:30], rack.report.specimen_id
     mappings = rack.source.codes.get(code)
+    is_unwanted = code in rack.source.profile.ignored_codes
+    if not mappings and is_unwanted:
+        found.ignored.append(shown)
+        return None
     if not mappings:
         found.misplace(ExceptionKind.UNMAPPED_CODE, specimen, code, f"unmapped code {shown}")
         return None
     ordered = [(rack.lines[mapping.test_id], mapping) for mapping in mappings if mapping.test_id in rack.lines]
     ordered = [pair for pair in ordered if pair[0].line.state is not LineState.CANCELLED] or ordered
     if not ordered:
-        found.not_ordered.append(shown)
-        found.note(ExceptionKind.NOT_ORDERED, "not ordered on this tube", specimen, code)
+        if is_unwanted:
+            found.ignored.append(shown)
+        else:
+            found.spare(specimen, code)
         return None
     if len(ordered) > 1:
         names = ", ".join(sorted(target.test.code for target, _ in ordered))

@@ -30,7 +30,8 @@ _RESOLVE = text(
     " and e.device_code in (select m.device_code from device_mappings m"
     "   where m.analyzer_id = :analyzer_id and m.test_id = :test_id)"
     " and (position(:accession_no in e.specimen_id) > 0 or exists (select from specimen_corrections c"
-    "   where c.message_id = e.message_id and c.specimen_id = e.specimen_id and c.accession_no = :accession_no))"
+    "   where c.message_id = e.message_id and c.specimen_id = e.specimen_id and c.accession_no = :accession_no"
+    "   and c.undone_at is null))"
 )
 
 

@@ -42,7 +42,11 @@ Reason = Annotated[str, Field(min_length=3, max_length=500)]
 
 
 class ExceptionOut(BaseModel):
-    """Something of a message that waits, or waited, for a person."""
+    """Something of a message that waits, or waited, for a person.
+
+    Attributes:
+        codes: Where it is about several of the device's codes; `device_code` is empty then.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -53,6 +57,7 @@ class ExceptionOut(BaseModel):
     kind: ExceptionKind
     specimen_id: str
     device_code: str
+    codes: list[str]
     detail: str
     state: ExceptionState
     closed_at: datetime | None

@@ -83,8 +83,11 @@ async def test_a_message_is_shown_raw_and_by_fields_to_clinical_roles(api):
     assert {"number": 4, "name": "Value", "value": "5.4"} in rows["R"]
     assert {"number": 5, "name": "Sender name or id", "value": "Unit"} in rows["H"]
     assert shown["exceptions"] == [
-        {"kind": "unmapped_code", "specimen_id": "S1", "device_code": "12", "detail": "", "state": "open"}
-    ]
+        {
+            "kind": "unmapped_code", "specimen_id": "S1", "device_code": "12", "codes": [], "detail": "",
+            "state": "open",
+        }
+    ]  # fmt: skip
     hidden = (await api.staff_as("admin").get(f"/v1/instrument-messages/{message}")).json()
     assert [hidden[name] for name in ("raw", "raw_hex", "raw_text", "records", "parsed")] == [None] * 5
 

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
+from activities.instruments.context import context_of
 from activities.instruments.rehearsal import rehearse
 from connectors.files import StoredObject
 from domain.clock import utc_now
+from domain.device_profile import DeviceProfile
 from domain.enums import ExceptionKind, ExceptionState, LineState, MappingState, MessageState, ResultState
 from domain.errors import RuleError, UnavailableError
 from domain.messages import CommandKind
@@ -266,7 +268,7 @@ class TestQueue:
         await inbox.read(message.id)
         found = await queue(bench, message)
         assert {kind: row[1] for kind, row in found.items()} == {
-            ExceptionKind.UNMAPPED_CODE: "NEW1", ExceptionKind.NOT_ORDERED: "UREA",
+            ExceptionKind.UNMAPPED_CODE: "NEW1", ExceptionKind.NOT_ORDERED: "",
             ExceptionKind.UNUSABLE_VALUE: "CREA",
         }  # fmt: skip
         await map_code(bench, "NEW1", "CREA")
@@ -332,6 +334,89 @@ class TestQueue:
         assert await bench.results(order, "CREA") == []
         await inbox.read(message.id)
         assert (await values(bench, order, "CREA")) == [("1", ResultState.CURRENT, "")]
+
+
+class TestNotOrdered:
+    async def exceptions_of(self, bench: Bench, message: InstrumentMessage) -> list[InstrumentException]:
+        async with bench.database.transaction() as session:
+            query = select(InstrumentException).where(InstrumentException.message_id == message.id)
+            return list((await session.exec(query.order_by(InstrumentException.id))).all())
+
+    async def found_by(self, bench: Bench, code: str, message: InstrumentMessage) -> bool:
+        async with bench.database.transaction() as session:
+            branches = list(bench.lab.branches.values())
+            wanted = Filter(ExceptionState.OPEN, ExceptionKind.NOT_ORDERED, "BS-1", code=code)
+            return message.id in await exceptions.messages_with(session, wanted, branches=branches, limit=500)
+
+    async def test_a_message_has_one_exception_per_specimen_that_lists_the_codes(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        for number in range(24):
+            await map_code(bench, f"P{number}", "UREA", unit="mg/dL")
+        first, second = await bench.received(), await bench.received()
+        rows = [(f"P{number}", "1") for number in range(24)]
+        raw = chemistry(
+            "", at=inbox.at(), specimens={barcode(first): [("CREA", "1.1"), *rows], barcode(second): rows[:2]}
+        )
+        message = await inbox.take(raw)
+        found = await self.exceptions_of(bench, message)
+        assert [(one.kind, one.specimen_id, one.device_code, one.codes) for one in found] == [
+            (ExceptionKind.NOT_ORDERED, barcode(first), "", [f"P{number}" for number in range(24)]),
+            (ExceptionKind.NOT_ORDERED, barcode(second), "", ["P0", "P1"]),
+        ]
+        assert found[1].detail == "not ordered on this tube: P0, P1"
+        assert await self.found_by(bench, "P23", message)
+        assert not await self.found_by(bench, "P24", message)
+        async with bench.database.transaction() as session:
+            row = await exceptions.exception_of(session, found[1].id, list(bench.lab.branches.values()))
+            profile = (await session.exec(select(Analyzer.profile).where(Analyzer.code == "BS-1"))).one()
+        context = context_of(row, message.raw, DeviceProfile.model_validate({"protocol": "astm", **profile}))
+        assert [one.code for one in context.rows] == ["P0", "P1"]
+
+    async def test_codes_that_the_lab_never_orders_are_ignored_and_placed_where_they_were_ordered(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        await set_profile(bench, ignored_codes=["UREA", "P-LCR"])
+        order = await bench.received()
+        rows = (("CREA", "1.1"), ("UREA", "30"), ("P-LCR", "22"))
+        message = await inbox.take(chemistry(barcode(order), *rows, at=inbox.at()))
+        assert (message.state, message.reason) == (MessageState.MATCHED, "")
+        assert await self.exceptions_of(bench, message) == []
+        assert message.raw.count(b"P-LCR") > 0, "the value stays in the message"
+        both = await bench.received("CREA", "UREA")
+        await inbox.take(chemistry(barcode(both), *rows, at=inbox.at()))
+        assert await values(bench, both, "UREA") == [("30", ResultState.CURRENT, "")]
+
+    async def test_ignoring_a_code_resolves_what_waits_once_it_is_read_again(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        order = await bench.received()
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "1"), ("UREA", "3"), ("X1", "2"), at=inbox.at()))
+        assert set(await queue(bench, message)) == {ExceptionKind.NOT_ORDERED, ExceptionKind.UNMAPPED_CODE}
+        await set_profile(bench, ignored_codes=["UREA", "X1"])
+        async with bench.database.transaction() as session:
+            found = await rehearse(session, [message.id])
+        assert (found.placed, found.still_open) == ({"not_ordered": 1, "unmapped_code": 1}, {})
+        assert (await inbox.read(message.id)).state is MessageState.MATCHED
+        assert {state for _, _, state in (await queue(bench, message)).values()} == {ExceptionState.RESOLVED}
+
+    async def test_what_was_dismissed_opens_again_for_a_code_that_was_not_in_it(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        order = await bench.received()
+        message = await inbox.take(chemistry(barcode(order), ("UREA", "30"), ("X2", "1"), at=inbox.at()))
+        found = {one.kind: one for one in await self.exceptions_of(bench, message)}
+        spare = found[ExceptionKind.NOT_ORDERED]
+        async with bench.database.transaction() as session:
+            row = await exceptions.exception_of(session, spare.id, list(bench.lab.branches.values()))
+            user_id = bench.lab.users["technician"]
+            await exceptions.close(session, row, ExceptionState.DISMISSED, user_id=user_id, reason="not asked for")
+        await inbox.read(message.id)
+        assert (await queue(bench, message))[ExceptionKind.NOT_ORDERED][2] is ExceptionState.DISMISSED
+        await map_code(bench, "X2", "UREA")
+        await inbox.read(message.id)
+        (again,) = [one for one in await self.exceptions_of(bench, message) if one.id == spare.id]
+        assert (again.state, again.codes, again.closed_by) == (ExceptionState.OPEN, ["UREA", "X2"], None)
 
 
 class TestHeld:
