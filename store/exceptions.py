@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -261,6 +261,16 @@ async def corrections_of(session: AsyncSession, message_id: UUID) -> dict[str, s
         SpecimenCorrection.message_id == message_id, col(SpecimenCorrection.undone_at).is_(None)
     )
     return dict((await session.exec(query)).all())
+
+
+async def correction_in_force(session: AsyncSession, message_id: UUID, specimen_id: str) -> SpecimenCorrection | None:
+    """Return a person's word on a specimen, locked; `specimen_id` may be cut as an exception has it."""
+    query = select(SpecimenCorrection).where(
+        SpecimenCorrection.message_id == message_id,
+        func.left(col(SpecimenCorrection.specimen_id), MAX_SPECIMEN_CHARS) == specimen_id[:MAX_SPECIMEN_CHARS],
+        col(SpecimenCorrection.undone_at).is_(None),
+    )
+    return (await session.exec(query.with_for_update().limit(1))).one_or_none()
 
 
 async def add_correction(

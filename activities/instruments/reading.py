@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, text
+from sqlalchemy import ARRAY, Text
 from sqlalchemy import cast as sql_cast
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -29,16 +29,12 @@ from store import audit
 from store.exceptions import corrections_of, settle
 from store.instrument_files import add_files
 from store.mappings import confirmed_mappings
+from store.signals import signal_order
 from store.tables.devices import InstrumentFile
 from store.tables.organisation import Branch
 from store.tables.results import Analyzer, InstrumentMessage
 
 MAX_SPECIMENS = 500
-
-_ADD_SIGNAL = text(
-    "insert into message_signals (message_id, order_id) values (:message_id, :order_id)"
-    " on conflict (message_id, order_id) do update set delivered_at = null"
-)
 
 
 async def interpret(session: AsyncSession, row: InstrumentMessage, *, is_rehearsal: bool = False) -> Findings:
@@ -134,7 +130,7 @@ async def _interpret_from(session: AsyncSession, row: InstrumentMessage, analyze
     row.state, row.reason = found.state(message.kind), found.reason()
     await session.flush()
     for order_id in sorted(found.orders):
-        await session.execute(_ADD_SIGNAL, {"message_id": row.id, "order_id": order_id})
+        await signal_order(session, row.id, order_id)
 
 
 def _named(message: Message, profile: DeviceProfile) -> list[str]:

@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities.instruments.context import Context, context_of
 from activities.instruments.rehearsal import MAX_MESSAGES, Rehearsal, rehearse
+from activities.instruments.undoing import Undoing, undo_assignment
 from api.commanding import CommandAnswer, carry_out
 from api.deps import FromApp
 from api.errors import responses
@@ -79,7 +80,7 @@ class ExceptionDetail(ExceptionOut):
 
 
 class DismissIn(BaseModel):
-    """Why nothing is to be done."""
+    """Why nothing is to be done, or why it is undone."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -93,6 +94,21 @@ class AssignIn(BaseModel):
 
     accession_no: Annotated[str, Field(max_length=20)]
     reason: Reason
+
+
+class UnassignedOut(BaseModel):
+    """What undoing an assignment took back.
+
+    Attributes:
+        order_no: Of the order that had the results, or "".
+        superseded: Tests whose values went out of force.
+        held: Those among them for which the value before is held for a decision.
+    """
+
+    accession_no: str
+    order_no: str
+    superseded: list[str]
+    held: list[str]
 
 
 class ReplayIn(BaseModel):
@@ -233,6 +249,36 @@ async def assign(
             {"accession_no": given.accession_no, "reason": given.reason},
         )  # fmt: skip
         return Answer(ExceptionOut.model_validate(row.model_copy(update={"message_state": MessageState.RECEIVED})))
+
+    return await answered_once(resources, principal, request, work)
+
+
+@router.post(
+    "/instrument-exceptions/{exception_id}/unassign", responses=responses(400, 404, 409), response_model=UnassignedOut
+)
+async def unassign(
+    exception_id: UUID, given: DismissIn, principal: MayDecide, request: OneRequest, resources: FromApp
+) -> Response:
+    """Undo an assignment to the wrong tube, while nothing of it is authorised; its message is read again."""
+
+    async def work(session: AsyncSession) -> Answer:
+        row = await exceptions.exception_of(session, exception_id, list(principal.branch_ids))
+        undone = await undo_assignment(
+            session, Undoing(row.message_id, row.specimen_id, principal.user_id, principal.username, given.reason)
+        )
+        await _audit(
+            session, principal, "specimen.unassigned", row,
+            {
+                "accession_no": undone.accession_no, "order_no": undone.order_no, "tests": ", ".join(undone.tests),
+                "reason": given.reason,
+            },
+        )  # fmt: skip
+        return Answer(
+            UnassignedOut(
+                accession_no=undone.accession_no, order_no=undone.order_no, superseded=list(undone.tests),
+                held=list(undone.offered),
+            )
+        )  # fmt: skip
 
     return await answered_once(resources, principal, request, work)
 

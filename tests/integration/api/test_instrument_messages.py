@@ -182,6 +182,11 @@ async def old(api):
         await settle(api, made[name], state, age_days=0 if name == "young" else 40)
     await api.execute("update instrument_messages set read_at = null where id = :id", id=uuid.UUID(made["unread"]))
     await add_exception(api, made["dismissed"], state="dismissed")
+    await api.execute(
+        "insert into specimen_corrections (id, created_at, message_id, specimen_id, accession_no, corrected_by, reason)"
+        " select gen_random_uuid(), now(), :m, 'TORN', '261123000017', id, 'list' from users limit 1",
+        m=uuid.UUID(made["dismissed"]),
+    )  # what a person said of a message stays on record and does not keep it
     await add_exception(api, made["open"])
     await add_exception(api, made["open"], kind="unit_mismatch", state="resolved")
     await add_exception(api, made["open_though_matched"], kind="not_ordered")

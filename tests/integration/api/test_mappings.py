@@ -175,6 +175,18 @@ async def test_an_unmatched_specimen_is_shown_assigned_and_its_message_read_agai
     assert late.json()["code"] == "EXCEPTION_NOT_ASSIGNABLE"
     audit = await api.execute("select actor from audit_entries where action = 'specimen.assigned'")
     assert [row.actor for row in audit][-1] == "technician"
+    trace = (await technician.get(f"/v1/samples/{barcode}/trace")).json()
+    assert any(step["detail"].get("message_id") == message_id for step in trace["steps"])
+    assert (await technician.post(f"{path}/unassign", {"reason": ""})).status_code == 422
+    undone = await technician.post(f"{path}/unassign", {"reason": "position 5, not 4"})
+    assert undone.json() == {"accession_no": barcode, "order_no": order_no, "superseded": ["CREA"], "held": []}
+    await read_all(api)
+    assert await results(api, order_no) == []
+    assert (await waiting(api, message_id, "unmatched_specimen"))["id"] == found["id"]
+    twice = await technician.post(f"{path}/unassign", {"reason": "position 5, not 4"})
+    assert (twice.status_code, twice.json()["code"]) == (409, "SPECIMEN_NOT_ASSIGNED")
+    audit = await api.execute("select body from audit_entries where action = 'specimen.unassigned'")
+    assert "position 5" in audit[-1].body
 
 
 @pytest.mark.parametrize("values", [("1.7", "2.9")])
