@@ -94,7 +94,7 @@ class _Place:
 
 async def place_report(session: AsyncSession, source: Source, report: SpecimenReport, found: Findings) -> None:
     """Write the results of one specimen, or note why they wait."""
-    tube = await find_tube(session, source, report.specimen_id)
+    tube = await find_tube(session, source, report)
     if isinstance(tube, NoTube):
         found.unmatch(report.specimen_id, tube.why)
         return

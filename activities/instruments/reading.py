@@ -18,6 +18,7 @@ from activities.instruments.pictures import Picture, pictures_in
 from activities.instruments.placing import place_report
 from activities.instruments.source import MAX_REASON_CHARS, Findings, Source
 from connectors.conversations import read_message
+from domain.accession import is_accession_no
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
 from domain.enums import ExceptionKind, MessageState
@@ -123,6 +124,10 @@ async def _interpret_from(session: AsyncSession, row: InstrumentMessage, analyze
         if report.is_control:
             found.controls += 1
             await keep_controls(session, source, report)
+            if is_accession_no(report.specimen_id):
+                # a tube's number on control material: one of the two marks is wrong, and nobody would miss the values
+                why = "marked as control material under the number of a tube"
+                found.note(ExceptionKind.UNUSABLE_VALUE, why, report.specimen_id)
         else:
             await place_report(session, source, report, found)
     found.files = len(pictures)

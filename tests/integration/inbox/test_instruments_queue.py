@@ -192,6 +192,37 @@ class TestMatching:
         await bench.collect(order)  # and so the tube claims its message
         assert (await inbox.read(message.id)).state is MessageState.MATCHED
 
+    @pytest.mark.parametrize("field", [b"P|1|%s", b"P|1||%s"])
+    async def test_a_message_that_names_another_patient_waits_for_a_person(self, bench: Bench, inbox: Inbox, field):
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at())
+        other = bench.lab.patients[2].encode()
+        message = await inbox.take(raw.replace(b"P|1", field % other))
+        assert message.reason == f"{barcode(order)}: the message names another patient"
+        assert set(await queue(bench, message)) == {ExceptionKind.UNMATCHED_SPECIMEN}
+        assert await bench.results(order, "CREA") == []
+        async with bench.database.transaction() as session:
+            await exceptions.add_correction(
+                session, message_id=message.id, specimen_id=barcode(order), accession_no=barcode(order),
+                user_id=bench.lab.users["technician"], reason="wrong worklist on the device",
+            )  # fmt: skip
+        assert (await inbox.read(message.id)).state is MessageState.MATCHED
+
+    @pytest.mark.parametrize("named", ["own", "12", "BED 4", ""])
+    async def test_what_is_no_number_of_a_patient_of_ours_says_nothing(self, bench: Bench, inbox: Inbox, named):
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at())
+        text_ = bench.patient if named == "own" else named
+        message = await inbox.take(raw.replace(b"P|1", b"P|1||" + text_.encode()))
+        assert message.state is MessageState.MATCHED
+
+    async def test_a_control_under_the_number_of_a_tube_is_shown(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at(), action="Q"))
+        assert message.state is MessageState.CONTROL
+        assert await bench.results(order, "CREA") == []
+        assert await queue(bench, message) == {ExceptionKind.UNUSABLE_VALUE: (barcode(order), "", ExceptionState.OPEN)}
+
 
 class TestReplicates:
     async def test_the_last_final_value_counts(self, bench: Bench, inbox: Inbox):
