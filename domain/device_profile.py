@@ -301,8 +301,8 @@ class DeviceProfile(BaseModel):
     specimen_cut: CutPattern = ""
     """Where the barcode is only part of the field: its first group, matched from the start."""
     patient_fields: Paths = ()
-    """Where the patient's number may be. It identifies nobody: a tube whose order is of another patient whom the message
-    names by the laboratory's own number waits for a person."""
+    """Where the patient's number may be. It identifies nobody: it is only compared, and a tube whose order is of
+    another patient than the one named by the laboratory's own number waits for a person."""
     test_code_fields: Paths = ()
     code_cut: CodePattern = ""
     """Where the code is only part of the field: group `code`, and group `replicate` if there is one."""

@@ -1,7 +1,7 @@
 """What an analyzer said, in the lab's words: the common result of reading ASTM and HL7 messages.
 
-Specimens are known by the barcode on the tube. What a device says of the patient is only compared with the order of that
-tube, and kept out of every repr.
+Specimens are known by the barcode on the tube. What a device says of the patient is only compared with the order of
+that tube, and kept out of every repr.
 """
 
 from __future__ import annotations

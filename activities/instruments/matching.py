@@ -70,17 +70,23 @@ async def find_tube(session: AsyncSession, source: Source, report: SpecimenRepor
     if located is None:
         return NoTube("no sample with this number")
     order, sample = located
+    why = _refusal(source, order, sample)
+    if not why and corrected is None and await _is_of_another(session, order, report.patient_ids):
+        why = "the message names another patient"
+    return NoTube(why) if why else Tube(order, sample, barcode)
+
+
+def _refusal(source: Source, order: Order, sample: Sample) -> str:
+    """Return why a tube may not take results of this device now, or ""."""
     if order.branch_id != source.analyzer.branch_id:
-        return NoTube("the order belongs to another branch")
+        return "the order belongs to another branch"
     if sample.state not in _IN_HAND or order.closed_at or order.cancel_reason:
-        return NoTube(f"sample is {sample.state.value}, order is {order.stage.value}")
-    if corrected is None and await _is_of_another(session, order, report.patient_ids):
-        return NoTube("the message names another patient")
+        return f"sample is {sample.state.value}, order is {order.stage.value}"
     longest = timedelta(days=source.profile.specimen_max_age_days)
     drawn_at = sample.collected_at or sample.received_at
     if drawn_at is None or source.row.received_at - drawn_at > longest:
-        return NoTube(f"collected more than {longest.days} days before")
-    return Tube(order, sample, barcode)
+        return f"collected more than {longest.days} days before"
+    return ""
 
 
 async def _is_of_another(session: AsyncSession, order: Order, patient_ids: Sequence[str]) -> bool:

@@ -1,10 +1,13 @@
 """Mappings and the exception queue as staff works with them: propose, confirm by two, rehearse, read again, assign."""
 
+import base64
+
 import pytest
 
 from connectors.astm.codec import build_message
 from inbox.instruments import interpret
 from store.tables.results import InstrumentMessage
+from tests.unit.rules.test_workbook import workbook
 
 ANALYZER = "BS-1"
 
@@ -136,13 +139,14 @@ async def test_a_vendor_s_file_only_proposes(api):
     content = (
         "Vendor Analyte Code,Vendor Analyte Name,Vendor Result Description,LOINC Code,Property\n"
         "9001,Creatinine,mg/dL,2160-0,MCnc\n9002,HbA1c,%,4548-4,MFr\n9003,Unknown here,mmol/L,14749-6,SCnc\n"
-        "9004,White cells,%,6690-2,NCnc\n"
+        "9004,White cells,%,6690-2,NCnc\n9005,Creatinine,mg/dL,2160-1,MCnc\n"
     )
     path = f"/v1/analyzers/{ANALYZER}/mappings/import"
     answer = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert answer == {
         "rows": 4, "contradictory": ["9004"],
         "proposed": ["9001 → CREA", "9002 → HBA1C"], "known": 0, "not_offered": ["14749-6"],
+        "unusable": ["9005: 2160-1"], "unusable_count": 1,
     }  # fmt: skip
     again = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert (again["proposed"], again["known"]) == ([], 2)
@@ -150,6 +154,15 @@ async def test_a_vendor_s_file_only_proposes(api):
     assert [row.state for row in rows] == ["proposed"]
     bad = await api.staff_as("technician").post(path, {"content": "{"})
     assert (bad.status_code, bad.json()["code"]) == (422, "LIVD_INVALID")
+    file = base64.b64encode(workbook([line.split(",") for line in content.splitlines()])).decode()
+    same = (await api.staff_as("technician").post(path, {"workbook": file})).json()
+    assert (same["rows"], same["known"], same["unusable_count"]) == (4, 2, 1)
+    for body, code in (
+        ({"workbook": file[:400]}, "WORKBOOK_INVALID"), ({"workbook": "?"}, "REQUEST_INVALID"),
+        ({"workbook": file, "content": content}, "REQUEST_INVALID"), ({}, "REQUEST_INVALID"),
+    ):  # fmt: skip
+        refused = await api.staff_as("technician").post(path, body)
+        assert (refused.status_code, refused.json()["code"]) == (422, code)
 
 
 async def test_an_unmatched_specimen_is_shown_assigned_and_its_message_read_again(api):
