@@ -79,7 +79,8 @@ _FROM_MESSAGES = (
 )
 _MESSAGES = text(
     f"select e.message_id {_FROM_MESSAGES} where {_SCOPE} and {_FILTER}"
-    " and m.state <> 'received' group by e.message_id order by e.message_id limit :limit"
+    " and m.state <> 'received' and (cast(:after as uuid) is null or e.message_id > :after)"
+    " group by e.message_id order by e.message_id limit :limit"
 )
 _CLOSE = text(
     "update instrument_exceptions set state = :state, closed_at = :now, closed_by = :user_id, close_reason = :reason"
@@ -225,9 +226,11 @@ async def exception_of(session: AsyncSession, exception_id: UUID, branches: Sequ
     return found
 
 
-async def messages_with(session: AsyncSession, wanted: Filter, *, branches: Sequence[UUID], limit: int) -> list[UUID]:
-    """Return the messages that have such exceptions and are not waiting to be read, oldest first."""
-    facts = {**wanted.facts(), "branches": list(branches), "limit": limit}
+async def messages_with(
+    session: AsyncSession, wanted: Filter, *, branches: Sequence[UUID], limit: int, after: UUID | None = None
+) -> list[UUID]:
+    """Return the messages that have such exceptions and are not waiting to be read, oldest first, after `after`."""
+    facts = {**wanted.facts(), "branches": list(branches), "limit": limit, "after": after}
     return [row.message_id for row in (await session.execute(_MESSAGES, facts)).all()]
 
 

@@ -27,6 +27,8 @@ class Source:
     Attributes:
         codes: Confirmed mappings by device code.
         corrections: Accession numbers that persons gave to specimens of this message.
+        is_repeat: The same bytes came before, and what they brought is to be measured again: without a time in them
+            nobody can tell a repeated transmission from a second measurement.
     """
 
     row: InstrumentMessage
@@ -35,6 +37,7 @@ class Source:
     message: Message
     codes: Mapping[str, list[DeviceMapping]]
     corrections: Mapping[str, str]
+    is_repeat: bool = False
 
     def key_of(self, observation: Observation, specimen: str) -> str:
         """Return the same key for the same measurement in whatever message it comes.

@@ -17,8 +17,11 @@ from store.tables.orders import OrderLine, Sample
 from store.tables.results import Result
 
 ACCEPTABLE = frozenset(
-    {"preliminary", "unknown_status", "replicates_differ", "older_than_current", "superseded_before"}
-)
+    {
+        "preliminary", "unknown_status", "replicates_differ", "older_than_current", "superseded_before",
+        "other_source_differs",
+    }
+)  # fmt: skip
 """Reasons after which a value may count all the same. A failed measurement, or a number in a unit that nobody
 confirmed, may not: it is measured again, or its mapping is corrected and the message read again."""
 

@@ -116,7 +116,8 @@ class ReplayIn(BaseModel):
 
     Attributes:
         dry_run: Only count; nothing is changed. The default.
-        limit: Messages at once; ask again while `remaining` is true.
+        limit: Messages at once; ask again while `remaining` is 1.
+        after: Only messages later than this one: `last` of the answer before.
     """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
@@ -127,6 +128,7 @@ class ReplayIn(BaseModel):
     code: Annotated[str, Field(max_length=60)] = ""
     since: AwareDatetime | None = None
     dry_run: bool = True
+    after: UUID | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_MESSAGES)] = MAX_MESSAGES
 
 
@@ -139,7 +141,8 @@ class ReplayOut(BaseModel):
         placed: Exceptions that would be resolved, by kind.
         still_open: Exceptions that would be open, by kind.
         failed: Messages that could not be read, by code.
-        remaining: Whether there are more messages than were looked at.
+        remaining: 1 where there are more messages than were looked at, else 0.
+        last: The last message looked at.
     """
 
     dry_run: bool
@@ -149,13 +152,15 @@ class ReplayOut(BaseModel):
     still_open: dict[str, int] = {}
     failed: dict[str, int] = {}
     remaining: int = 0
+    last: UUID | None = None
 
     @classmethod
-    def of(cls, found: Rehearsal, *, is_dry_run: bool, remaining: int) -> ReplayOut:
+    def of(cls, found: Rehearsal, *, is_dry_run: bool, remaining: int, last: UUID | None = None) -> ReplayOut:
         """Show a rehearsal."""
         return cls(
             dry_run=is_dry_run, messages=found.messages, results=found.results, placed=dict(found.placed),
             still_open=dict(found.still_open), failed=dict(found.failed), remaining=remaining,
+            last=last,
         )  # fmt: skip
 
 
@@ -315,17 +320,22 @@ async def reprocess(given: ReplayIn, principal: MayReprocess, request: OneReques
 
     async def work(session: AsyncSession) -> Answer:
         branches = list(principal.branch_ids)
-        found = await exceptions.messages_with(session, wanted, branches=branches, limit=given.limit + 1)
+        found = await exceptions.messages_with(
+            session, wanted, branches=branches, limit=given.limit + 1, after=given.after
+        )
         chosen, remaining = found[: given.limit], int(len(found) > given.limit)
+        last = chosen[-1] if chosen else None
         if given.dry_run:
-            return Answer(ReplayOut.of(await rehearse(session, chosen), is_dry_run=True, remaining=remaining))
+            return Answer(
+                ReplayOut.of(await rehearse(session, chosen), is_dry_run=True, remaining=remaining, last=last)
+            )
         requeued = await exceptions.requeue(session, chosen, reason="read again after a correction")
         await audit.record(
             session, chain="lab", actor=principal.username, action="messages.reprocessed",
             object_kind="instrument_message", object_id=given.analyzer or "all",
             body={"messages": [str(message_id) for message_id in requeued], "code": given.code},
         )  # fmt: skip
-        return Answer(ReplayOut(dry_run=False, messages=len(requeued), remaining=remaining))
+        return Answer(ReplayOut(dry_run=False, messages=len(requeued), remaining=remaining, last=last))
 
     return await answered_once(resources, principal, request, work)
 

@@ -92,7 +92,7 @@ async def test_a_code_is_mapped_by_two_persons_and_its_messages_are_read_again(a
     assert (confirmed["mapping"]["state"], confirmed["mapping"]["confirmed_by"]) == ("confirmed", "senior_technician")
     assert confirmed["replay"] == {
         "dry_run": True, "messages": 1, "results": 1, "placed": {"unmapped_code": 1}, "still_open": {}, "failed": {},
-        "remaining": 0,
+        "remaining": 0, "last": None,
     }  # fmt: skip
     assert await results(api, order_no) == []
     assert (await colleague.post(confirm, {})).json()["code"] == "MAPPING_STATE"
@@ -163,6 +163,24 @@ async def test_a_vendor_s_file_only_proposes(api):
     ):  # fmt: skip
         refused = await api.staff_as("technician").post(path, body)
         assert (refused.status_code, refused.json()["code"]) == (422, code)
+
+
+async def test_messages_that_stay_open_do_not_keep_the_others_from_being_read_again(api):
+    ids = [await send(api, f"STRAY-{n}", ("CREA", "1", "mg/dL"), at=f"2026112310{n:02}00") for n in range(3)]
+    technician, path = api.staff_as("technician"), "/v1/instrument-exceptions/reprocess"
+    body = {"kind": "unmatched_specimen", "analyzer": ANALYZER, "dry_run": False, "limit": 1}
+    seen, after = [], None
+    for _ in range(20):
+        answer = (await technician.post(path, {**body, **({"after": after} if after else {})})).json()
+        await read_all(api)
+        after = answer["last"]
+        seen.append(after)
+        if not answer["remaining"]:
+            break
+    assert seen[-1:] == ids[-1:]
+    assert len(seen) == len(set(seen)) >= 3
+    nothing = (await technician.post(path, {**body, "after": after})).json()
+    assert (nothing["messages"], nothing["last"]) == (0, None)
 
 
 async def test_an_unmatched_specimen_is_shown_assigned_and_its_message_read_again(api):

@@ -367,6 +367,57 @@ class TestQueue:
         assert (await values(bench, order, "CREA")) == [("1", ResultState.CURRENT, "")]
 
 
+class TestOtherSources:
+    async def test_a_typed_value_is_not_displaced_in_silence(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        await bench.enter(order, CREA="1.0")
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "7.0"), at=inbox.at()))
+        assert await values(bench, order, "CREA") == [
+            ("1.0", ResultState.CURRENT, ""), ("7.0", ResultState.HELD, "other_source_differs"),
+        ]  # fmt: skip
+        assert set(await queue(bench, message)) == {ExceptionKind.UNUSABLE_VALUE}
+        await bench.do(CommandKind.DECIDE_HELD, order, {"decisions": [{"test_code": "CREA", "version": 2}]})
+        assert [state for _, state, _ in await values(bench, order, "CREA")] == [
+            ResultState.SUPERSEDED, ResultState.CURRENT,
+        ]  # fmt: skip
+
+    async def test_the_same_value_from_a_device_confirms_it(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        await bench.enter(order, CREA="1.0")
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "1.00"), at=inbox.at()))
+        assert await queue(bench, message) == {}
+        assert (await values(bench, order, "CREA"))[-1] == ("1.00", ResultState.CURRENT, "")
+
+
+class TestSameBytesAgain:
+    async def test_of_a_rerun_they_wait_for_a_person_where_the_device_sends_no_time(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        await set_profile(bench, time_fields=["R.30"])
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"))
+        await inbox.take(raw)
+        again = {"accession_no": barcode(order), "test_codes": ["CREA"], "reason": "delta"}
+        await bench.do(CommandKind.RERUN_TESTS, order, again)
+        message = await inbox.take(raw)
+        assert await values(bench, order, "CREA") == [
+            ("1.1", ResultState.SUPERSEDED, ""), ("1.1", ResultState.HELD, "superseded_before"),
+        ]  # fmt: skip
+        assert set(await queue(bench, message)) == {ExceptionKind.UNUSABLE_VALUE}
+        assert (await inbox.take(raw)).state is MessageState.DUPLICATE
+        assert len(await values(bench, order, "CREA")) == 2
+
+    async def test_with_a_time_they_are_a_repeated_transmission_also_then(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at())
+        first = await inbox.take(raw)
+        again = {"accession_no": barcode(order), "test_codes": ["CREA"], "reason": "delta"}
+        await bench.do(CommandKind.RERUN_TESTS, order, again)
+        message = await inbox.take(raw)
+        assert (message.state, message.duplicate_of) == (MessageState.DUPLICATE, first.id)
+        assert await queue(bench, message) == {}
+
+
 class TestNotOrdered:
     async def exceptions_of(self, bench: Bench, message: InstrumentMessage) -> list[InstrumentException]:
         async with bench.database.transaction() as session:

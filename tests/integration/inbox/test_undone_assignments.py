@@ -1,5 +1,7 @@
 """A message that a person gave to the wrong tube, and how that is taken back."""
 
+import itertools
+
 import pytest
 from sqlmodel import select
 
@@ -15,25 +17,31 @@ from tests.fixtures.bench import Bench
 from tests.integration.inbox.test_instruments import barcode
 from tests.integration.inbox.test_instruments_queue import queue, values
 
+NUMBERS = itertools.count(1)
 
-async def assign(bench: Bench, inbox: Inbox, message: InstrumentMessage, order, specimen: str = "TORN") -> None:
+
+async def assign(bench: Bench, inbox: Inbox, message: InstrumentMessage, order) -> None:
     async with bench.database.transaction() as session:
         await add_correction(
-            session, message_id=message.id, specimen_id=specimen, accession_no=barcode(order),
+            session, message_id=message.id, specimen_id=message.specimen_ids[0], accession_no=barcode(order),
             user_id=bench.lab.users["technician"], reason="worklist",
         )  # fmt: skip
         await requeue(session, [message.id], reason="assigned to a tube")
     await inbox.read(message.id)
 
 
-async def undo(bench: Bench, message: InstrumentMessage, specimen: str = "TORN") -> Undone:
+async def undo(bench: Bench, message: InstrumentMessage) -> Undone:
     user = bench.lab.users["technician"]
     async with bench.database.transaction() as session:
-        return await undo_assignment(session, Undoing(message.id, specimen, user, "technician", "the other tube"))
+        undoing = Undoing(message.id, message.specimen_ids[0], user, "technician", "the other tube")
+        return await undo_assignment(session, undoing)
 
 
 async def torn(bench: Bench, inbox: Inbox, *rows) -> InstrumentMessage:
-    return await inbox.take(chemistry("TORN", *(rows or [("CREA", "9.9"), ("UREA", "80")]), at=inbox.at()))
+    """Return a message about a tube whose label nobody can read; no two are the same bytes."""
+    return await inbox.take(
+        chemistry(f"TORN-{next(NUMBERS)}", *(rows or [("CREA", "9.9"), ("UREA", "80")]), at=inbox.at())
+    )
 
 
 async def test_what_it_gave_is_superseded_and_the_message_is_open_again(bench: Bench, inbox: Inbox):
@@ -48,7 +56,9 @@ async def test_what_it_gave_is_superseded_and_the_message_is_open_again(bench: B
     assert wrong.order_id in await inbox.signalled(message.id)
     assert (await inbox.message(message.id)).state is MessageState.RECEIVED
     assert (await inbox.read(message.id)).state is MessageState.UNMATCHED
-    assert (await queue(bench, message))[ExceptionKind.UNMATCHED_SPECIMEN] == ("TORN", "", ExceptionState.OPEN)
+    assert (await queue(bench, message))[ExceptionKind.UNMATCHED_SPECIMEN] == (
+        message.specimen_ids[0], "", ExceptionState.OPEN,
+    )  # fmt: skip
     await assign(bench, inbox, message, right)
     assert await values(bench, right, "CREA") == [("9.9", ResultState.CURRENT, "")]
     async with bench.database.transaction() as session:
