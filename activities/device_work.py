@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.clock import utc_now
 from domain.device_orders import WorkAction
-from domain.enums import DeviceWorkState, ResultState
+from domain.enums import DeviceWorkState, ResultState, SampleState
 from store.device_work import clear_attention, wake
 from store.reading import ReadRow, rows_of
 from store.tables.devices import DeviceWorkItem
@@ -103,6 +103,41 @@ async def queue_work(
     await session.flush()
     await wake(session, list(told))
     return list(told.values())
+
+
+async def queue_added(
+    session: AsyncSession, order: Order, lines: Iterable[OrderLine], action: WorkAction = WorkAction.NEW
+) -> list[str]:
+    """Queue tests that were added to tubes in the laboratory; return the codes of the devices that are told.
+
+    A tube that is not received yet needs nothing: its receipt queues everything on it. A device that asks is given the
+    tests the next time it reads the tube. What a device has already is not ordered there again.
+
+    Args:
+        session: The transaction that added the lines.
+        order: Locked.
+        lines: Added to this order, each with its sample.
+        action: NEW, or REFLEX for a test that follows from a result.
+
+    Raises:
+        ValueError: Another action: see `queue_rerun` and `take_back`.
+    """
+    if action not in {WorkAction.NEW, WorkAction.REFLEX}:
+        raise ValueError(f"added tests are new or reflex, not {action.value}")
+    added = [line for line in lines if line.order_id == order.id and line.sample_id is not None]
+    if not added:
+        return []
+    await session.flush()
+    query = select(Sample).where(
+        col(Sample.id).in_({line.sample_id for line in added}),
+        Sample.order_id == order.id,
+        Sample.state == SampleState.RECEIVED,
+    )
+    told: set[str] = set()
+    for sample in (await session.exec(query.order_by(col(Sample.accession_no)))).all():
+        test_ids = [line.test_id for line in added if line.sample_id == sample.id]
+        told |= set(await queue_work(session, order, [sample], Wanted(action, test_ids)))
+    return sorted(told)
 
 
 async def queue_rerun(

@@ -59,7 +59,8 @@ class MessageView(BaseModel):
         raw_text: Printable text; control characters by name, e.g. `<STX>`.
         is_cut: The message is longer than what is shown of its bytes.
         records: Its fields, in order.
-        parsed: What the device's profile makes of it; None where it cannot be read.
+        parsed: What the device's profile makes of it; None where it cannot be read. `is_ignored` marks values whose
+            code the profile ignores: they open no exception where nothing takes them.
         parse_error: Why it cannot be read.
     """
 
@@ -92,12 +93,16 @@ def view_of(raw: bytes, protocol: str, profile: Mapping[str, Any]) -> MessageVie
 def parsed_by(raw: bytes, protocol: str, profile: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
     """Return the message as read by a profile, or None and why it cannot be."""
     try:
-        message = read_message(raw, DeviceProfile.model_validate({"protocol": protocol, **profile}))
+        device = DeviceProfile.model_validate({"protocol": protocol, **profile})
+        message = read_message(raw, device)
     except (MessageError, FrameError) as error:
         return None, f"{error.code}: {error.message}"
     except ValueError:
         return None, "no reader for this protocol"
     shown: dict[str, Any] = _READ.dump_python(message, mode="json")
+    for report in shown["specimens"]:
+        for row in report["observations"]:
+            row["is_ignored"] = row["code"] in device.ignored_codes
     return shown, ""
 
 

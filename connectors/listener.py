@@ -14,6 +14,7 @@ import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -124,6 +125,13 @@ class Listener(ABC):
         await self._server.wait_closed()
         self._server = None
 
+    def hang_up(self, is_meant: Callable[[ConnectionState], bool]) -> int:
+        """End the conversations on some connections and return how many; the others and the port are not touched."""
+        tasks = [task for task, state in self._open.items() if is_meant(state)]
+        for task in tasks:
+            task.cancel()
+        return len(tasks)
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -158,6 +166,8 @@ class Listener(ABC):
         finally:
             self._open.pop(task, None)
             self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
             await close(writer)
 
     def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, state: ConnectionState) -> Line:

@@ -123,6 +123,7 @@ _CONTROL_ID = r"(?i)(?:QC|CTRL|CONTROL)[-_ ]|XbarM"
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "astm": {
         "specimen_fields": ("O.3.1",),
+        "patient_fields": ("P.3.1", "P.4.1"),
         # CLSI LIS02-A2, 6.6.1: the manufacturer's own code is the fourth component; Sysmex uses the fifth.
         "test_code_fields": ("R.3.4", "R.3.5", "R.3.1"),
         "value_fields": ("R.4",),
@@ -138,6 +139,7 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "hl7": {
         "specimen_fields": ("SPM.2.1.1", "SAC.3.1.1", "OBR.3.1", "OBR.2.1"),
+        "patient_fields": ("PID.3.1", "PID.2.1"),
         "test_code_fields": ("OBX.3.1",),
         "value_fields": ("OBX.5",),
         "time_fields": ("OBX.19", "OBX.14", "OBR.7"),
@@ -298,6 +300,9 @@ class DeviceProfile(BaseModel):
     """Where the barcode is; the first that is not empty counts."""
     specimen_cut: CutPattern = ""
     """Where the barcode is only part of the field: its first group, matched from the start."""
+    patient_fields: Paths = ()
+    """Where the patient's number may be. It identifies nobody: it is only compared, and a tube whose order is of
+    another patient than the one named by the laboratory's own number waits for a person."""
     test_code_fields: Paths = ()
     code_cut: CodePattern = ""
     """Where the code is only part of the field: group `code`, and group `replicate` if there is one."""
@@ -352,6 +357,9 @@ class DeviceProfile(BaseModel):
         "No Result",
     )
     """Texts that stand for "no value"."""
+    ignored_codes: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(max_length=500)] = ()
+    """Codes that this device reports and the laboratory never orders: where nothing was ordered that takes their value,
+    they open no exception. They stay in the message; a value that was ordered is placed all the same."""
     zero_is_failure: tuple[str, ...] = ()
     """Codes for which this device sends 0 when the run was blank or failed."""
     significant_digits: Annotated[int, Field(ge=0, le=15)] = 0

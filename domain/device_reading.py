@@ -67,6 +67,12 @@ def specimen_id(profile: DeviceProfile, read: FieldReader) -> str:
     return next(iter(found), "")
 
 
+def patient_ids(profile: DeviceProfile, read: FieldReader) -> tuple[str, ...]:
+    """Return what `read` sees of a patient's numbers, at most one per field."""
+    found = (first_value((path,), read)[:_SCANNED_CHARS] for path in profile.patient_fields)
+    return tuple(dict.fromkeys(text for text in found if text))
+
+
 def _cut_specimen(profile: DeviceProfile, text: str) -> str:
     match = re.match(profile.specimen_cut, text[:_SCANNED_CHARS]) if profile.specimen_cut else None
     return (match[1] or "").strip() if match else text

@@ -1,6 +1,7 @@
 """What an analyzer said, in the lab's words: the common result of reading ASTM and HL7 messages.
 
-Nothing here identifies a patient: specimens are known by the barcode on the tube.
+Specimens are known by the barcode on the tube. What a device says of the patient is only compared with the order of
+that tube, and kept out of every repr.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class SpecimenReport:
         specimen_id: The barcode text as the device sent it, stripped; may be "".
         is_control: True for quality-control and calibrator material: never a patient's result.
         control_name: Name or lot of the control, or "".
+        patient_ids: What the device calls the patient, as far as it says so.
     """
 
     specimen_id: str
@@ -81,6 +83,7 @@ class SpecimenReport:
     is_control: bool = False
     control_name: str = ""
     comments: tuple[str, ...] = ()
+    patient_ids: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from domain.messages import MessageRef, SignalName
 from inbox.instruments import interpret
 from inbox.partner_events import Done, Route, Router, Signal, Start
 from inbox.pictures import FileStore, PictureShelf
-from store.exceptions import problem, settle
+from store.exceptions import Noted, problem, settle
 from store.session import Database, StoreUnavailableError
 from store.tables.exchange import Command, PartnerEventRow
 from store.tables.orders import Order
@@ -218,7 +218,7 @@ class Dispatcher:
             row = await session.get_one(InstrumentMessage, message_id)
             row.state, row.reason = MessageState.UNREADABLE, "INTERNAL_ERROR: see the log"
             session.add(row)
-            found = {problem(ExceptionKind.UNREADABLE): "INTERNAL_ERROR"}
+            found = {problem(ExceptionKind.UNREADABLE): Noted("INTERNAL_ERROR")}
             await settle(session, row.id, row.analyzer_id, found, is_whole=False)
 
     # Images that came with results

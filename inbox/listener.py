@@ -11,13 +11,14 @@ import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, select
 
 from connectors.astm.server import AstmServer
 from connectors.hl7.server import Hl7Server
-from connectors.line import DeskFor, ListenerLimits, PointFor, Store, TapPoint
+from connectors.line import ConnectionState, DeskFor, ListenerLimits, PointFor, Store, TapPoint
 from connectors.listener import Listener
 from connectors.transports.channel import ChannelSetup
 from connectors.transports.tls import TlsFiles
@@ -30,6 +31,7 @@ from inbox.desk import DeskFactory, DeskPolicy
 from inbox.devices import Devices, NewDesk, no_desk, no_point
 from inbox.instruments import read
 from inbox.intake import Intake
+from inbox.known_devices import KnownDevices
 from inbox.readable import is_surely_readable
 from inbox.recorder import Recorder, TapPoints
 from store.intake import RawMessage
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SHARED = "listener"
-"""Kind of the transport of devices that are known by their address."""
-
 _STANDARD: dict[str, Any] = {}
 """The profile of a device that is not registered."""
 
@@ -55,12 +54,12 @@ class Door:
     """Stores what comes in and knows who may send.
 
     Attributes:
-        analyzers: Registered devices, read again every few seconds.
+        known: Registered devices, read again every few seconds.
         shared_ports: Ports on which devices are known by their address; none given means every port.
     """
 
     database: Database
-    analyzers: Sequence[Analyzer] = field(default_factory=tuple)
+    known: KnownDevices = field(default_factory=KnownDevices)
     shared_ports: Collection[int] = ()
     intake: Intake = field(init=False)
     _profiles: dict[tuple[str, str], tuple[dict[str, Any], DeviceProfile]] = field(default_factory=dict)
@@ -73,11 +72,16 @@ class Door:
         """Give the connections back; nobody may send any more."""
         await self.intake.close()
 
+    @property
+    def analyzers(self) -> Sequence[Analyzer]:
+        """All registered devices, by code."""
+        return self.known.rows
+
     async def reload(self) -> None:
         """Read the registered devices again."""
         async with self.database.transaction() as session:
             rows = await session.exec(select(Analyzer).where(Analyzer.is_active).order_by(col(Analyzer.code)))
-            self.analyzers = rows.all()
+            self.known = KnownDevices(rows.all())
 
     def analyzer_at(self, protocol: str, peer: str, local_port: int = 0) -> Analyzer | None:
         """Return the device registered for what a connection shows, if exactly one is.
@@ -88,12 +92,19 @@ class Door:
             local_port: The port it came to, 0 for a shared one: a device that has it for itself is known by it, others
                 by their address.
         """
-        rows = [row for row in self.analyzers if row.protocol == protocol]
-        found = [row for row in rows if local_port and _own_port(row) == local_port]
+        return self._at(self.known, protocol, peer, local_port)
+
+    def is_changed(self, before: KnownDevices, protocol: str, peer: str, local_port: int) -> bool:
+        """Tell whether a connection is another device's than `before`, or its device speaks differently by now."""
+        rows = [self._at(known, protocol, peer, local_port) for known in (before, self.known)]
+        then, now = [(row.id, row.profile) if row else None for row in rows]
+        return then != now
+
+    def _at(self, known: KnownDevices, protocol: str, peer: str, local_port: int) -> Analyzer | None:
+        found = known.on_port(protocol, local_port) if local_port else []
         is_shared = not local_port or not self.shared_ports or local_port in self.shared_ports
         if not found and is_shared:
-            address = peer.rsplit(":", 1)[0]
-            found = [row for row in rows if row.transport.get("kind", SHARED) == SHARED and address in row.peers]
+            found = known.at_address(protocol, peer.rsplit(":", 1)[0])
         return found[0] if len(found) == 1 else None
 
     def code_at(self, protocol: str, peer: str, local_port: int = 0) -> str:
@@ -104,7 +115,7 @@ class Door:
     def analyzer_of(self, message: ReceivedMessage) -> Analyzer | None:
         """Return the device that sent a message: the one whose line it came on, else the one at its address."""
         if message.device:
-            return next((row for row in self.analyzers if row.code == message.device), None)
+            return self.known.coded(message.device)
         return self.analyzer_at(message.protocol, message.peer, message.local_port)
 
     def profile_for(self, protocol: str) -> Callable[[str], DeviceProfile]:
@@ -142,11 +153,6 @@ class Door:
         if not message.framing_error and is_surely_readable(message.protocol, message.raw):
             return StoreOutcome(accepted=True)
         return await asyncio.to_thread(_readable, message, self._profile_of(message.protocol, analyzer))
-
-
-def _own_port(row: Analyzer) -> int | None:
-    port = row.transport.get("port")
-    return port if row.transport.get("kind") == "tcp_server" and isinstance(port, int) else None
 
 
 def _readable(message: ReceivedMessage, profile: DeviceProfile) -> StoreOutcome:
@@ -196,16 +202,36 @@ def listeners(
     ]  # fmt: skip
 
 
-async def keep_fitting(door: Door, devices: Devices, seconds: float) -> None:
+async def keep_fitting(door: Door, devices: Devices, seconds: float, shared: Sequence[Listener] = ()) -> None:
     """Read the list of devices again and again and fit the lines to it; while the database is away the last counts."""
     while True:
+        before = door.known
         try:
             await door.reload()
         except StoreUnavailableError:
             # devices are refused politely instead of not at all; who sent what is settled again when it is read
             logger.warning("the database is away, analyzers are told to send again")
+        hang_up_changed(door, before, shared)
         await devices.fit(door.analyzers)
         await asyncio.sleep(seconds)
+
+
+def hang_up_changed(door: Door, before: KnownDevices, shared: Sequence[Listener]) -> None:
+    """End the connections on shared ports whose device or profile is not what it was when they began.
+
+    Such a connection would go on with the old profile, and be given the work of the device that had its address
+    before. Nothing is lost: what was not acknowledged is sent again. All other connections stay.
+    """
+    if before is door.known:
+        return
+    for listener in shared:
+        ended = listener.hang_up(partial(_is_changed, door, before, listener.protocol))
+        if ended:
+            logger.info("%d connections are ended because their device was changed", ended)
+
+
+def _is_changed(door: Door, before: KnownDevices, protocol: str, state: ConnectionState) -> bool:
+    return door.is_changed(before, protocol, state.peer, state.local_port)
 
 
 def _setup(own: InstrumentSettings, store: Store, limits: ListenerLimits) -> ChannelSetup:
@@ -254,11 +280,12 @@ async def serve(settings: Settings, database: Database) -> None:
         devices = Devices(setup, taken_ports=taken, new_desk=desks.desk, point_of=points.of)
         await stack.enter_async_context(devices)
         async with asyncio.TaskGroup() as tasks:
-            recorder = Recorder(database, points, running, door.code_at)
             beside = (
-                keep_fitting(door, devices, own.reload_s), Board(door, running, devices).run(), desks.run(),
-                recorder.run(),
-            )  # fmt: skip
+                keep_fitting(door, devices, own.reload_s, running),
+                Board(door, running, devices).run(),
+                desks.run(),
+                Recorder(database, points, running, door.code_at).run(),
+            )
             helpers = [tasks.create_task(each) for each in beside]
             await stop.wait()
             for helper in helpers:

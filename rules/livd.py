@@ -1,7 +1,7 @@
 """Vendors' LIVD files read into proposals: which LOINC code a device's code is said to have, in which unit.
 
 LIVD itself says that its mappings are suggestions for laboratory staff and not suitable for automated configuration;
-so this only proposes. Two forms are read: the spreadsheet saved as CSV, and the FHIR bundle.
+so this only proposes. Three forms are read: the spreadsheet, the same saved as CSV, and the FHIR bundle.
 
 Source: HL7 FHIR Implementation Guide "LOINC / IVD Mapping (LIVD)", STU 1.0.0, general summary and ConceptMap profile;
 column names of the spreadsheet form; both as read in specs.
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from domain.catalogue import has_valid_loinc_check_digit
 from domain.errors import MessageError
+from rules.workbook import sheets_of
 
 MAX_CHARS = 512 * 1024
 MAX_ROWS = 2_000
@@ -29,6 +30,10 @@ _SPECIMEN: Final = ("vendor specimen description", "specimen")
 _RESULT: Final = ("vendor result description", "result description", "unit")
 _LOINC: Final = ("loinc code", "loinc", "test performed loinc code")
 _PROPERTY: Final = ("property", "loinc property")
+_HEADER_ROWS: Final = 20
+"""The header is looked for so far: vendors put a title above it."""
+_SHOWN_UNUSABLE: Final = 50
+_HEAD_CHARS: Final = 2_000
 _ACTION: Final = "Save the vendor's file as CSV with its header row, or take its FHIR bundle."
 
 
@@ -49,45 +54,97 @@ class LivdRow:
     loinc_property: str = ""
 
 
-def parse_livd(text: str) -> list[LivdRow]:
-    """Return the rows of a LIVD file of either form, in its order; rows without code or valid LOINC code are left out.
+@dataclass(frozen=True)
+class LivdFile:
+    """What a file says.
+
+    Attributes:
+        rows: In its order, each once.
+        unusable: What was left out, in words: rows without a test code, or whose LOINC code has a wrong check digit.
+        unusable_count: How many there are; the first are named.
+    """
+
+    rows: tuple[LivdRow, ...]
+    unusable: tuple[str, ...] = ()
+    unusable_count: int = 0
+
+
+def parse_livd(text: str) -> LivdFile:
+    """Read a LIVD file that is text, in either form.
 
     Raises:
         MessageError: It is neither, too long, or holds nothing usable.
     """
     if len(text) > MAX_CHARS:
         raise MessageError(f"a LIVD file has at most {MAX_CHARS} characters", code="LIVD_INVALID", action=_ACTION)
-    stripped = text.lstrip("\ufeff \t\r\n")
-    found = _bundle_rows(stripped) if stripped.startswith("{") else _csv_rows(stripped)
+    stripped = text.removeprefix("ï»¿").lstrip("\ufeff \t\r\n")
+    return _checked(_bundle_rows(stripped) if stripped.startswith("{") else _csv_rows(stripped))
+
+
+def parse_livd_workbook(data: bytes) -> LivdFile:
+    """Read a LIVD file that is an XLSX workbook: the first sheet with a header of one.
+
+    Raises:
+        MessageError: It is no workbook, too large, or holds nothing usable.
+    """
+    for sheet in sheets_of(data):
+        if any(_columns(row) for row in sheet[:_HEADER_ROWS]):
+            return _checked(_table_rows(iter(sheet)))
+    raise MessageError("no sheet's header names analyte code and LOINC code", code="LIVD_INVALID", action=_ACTION)
+
+
+def _checked(found: Iterator[LivdRow]) -> LivdFile:
     rows: dict[LivdRow, None] = {}
+    unusable: list[str] = []
+    count = 0
     for row in found:
         if row.code and has_valid_loinc_check_digit(row.loinc):
             rows[row] = None
-        if len(rows) > MAX_ROWS:
+        elif row.code or row.loinc:
+            count += 1
+            if len(unusable) < _SHOWN_UNUSABLE:
+                unusable.append(f"{row.code or 'no test code'}: {row.loinc or 'no LOINC code'}")
+        if len(rows) > MAX_ROWS or count > MAX_ROWS:
             raise MessageError(f"a LIVD file has at most {MAX_ROWS} rows", code="LIVD_INVALID", action=_ACTION)
     if not rows:
         raise MessageError("the file has no row with a test code and a LOINC code", code="LIVD_INVALID", action=_ACTION)
-    return list(rows)
+    return LivdFile(tuple(rows), tuple(unusable), count)
 
 
 def _csv_rows(text: str) -> Iterator[LivdRow]:
+    """Read rows apart by commas, semicolons (Excel in Europe) or tabs."""
+    lines = text if "\n" in text else text.replace("\r", "\n")
+    head = lines[:_HEAD_CHARS]
+    delimiter = max(",;\t", key=head.count)
     try:
-        reader = csv.reader(io.StringIO(text), strict=True)
-        header = [cell.strip().lower() for cell in next(reader, [])]
-        columns = {
-            name: next((header.index(title) for title in titles if title in header), -1)
-            for name, titles in (
-                ("code", _CODE), ("name", _NAME), ("specimen", _SPECIMEN), ("unit", _RESULT), ("loinc", _LOINC),
-                ("loinc_property", _PROPERTY),
-            )
-        }  # fmt: skip
-        if columns["code"] < 0 or columns["loinc"] < 0:
-            raise MessageError("the header names no analyte code and LOINC code", code="LIVD_INVALID", action=_ACTION)
-        for cells in reader:
-            facts = {name: cells[at] if 0 <= at < len(cells) else "" for name, at in columns.items()}
-            yield LivdRow(**{name: _clean(cell) for name, cell in facts.items()})
+        yield from _table_rows(csv.reader(io.StringIO(lines), strict=True, delimiter=delimiter))
     except csv.Error as error:
         raise MessageError("the file is no CSV", code="LIVD_INVALID", action=_ACTION) from error
+
+
+def _table_rows(table: Iterator[list[str]]) -> Iterator[LivdRow]:
+    columns: dict[str, int] = {}
+    for number, cells in enumerate(table):
+        if columns:
+            facts = {name: cells[at] if 0 <= at < len(cells) else "" for name, at in columns.items()}
+            yield LivdRow(**{name: _clean(cell) for name, cell in facts.items()})
+        elif number < _HEADER_ROWS:
+            columns = _columns(cells)
+    if not columns:
+        raise MessageError("the header names no analyte code and LOINC code", code="LIVD_INVALID", action=_ACTION)
+
+
+def _columns(cells: list[str]) -> dict[str, int]:
+    """Return the place of each column by its title, nothing where the row is no header."""
+    header = [" ".join(cell.split()).lower() for cell in cells]
+    columns = {
+        name: next((header.index(title) for title in titles if title in header), -1)
+        for name, titles in (
+            ("code", _CODE), ("name", _NAME), ("specimen", _SPECIMEN), ("unit", _RESULT), ("loinc", _LOINC),
+            ("loinc_property", _PROPERTY),
+        )
+    }  # fmt: skip
+    return columns if columns["code"] >= 0 and columns["loinc"] >= 0 else {}
 
 
 def _bundle_rows(text: str) -> Iterator[LivdRow]:

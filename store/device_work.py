@@ -50,6 +50,17 @@ _GIVEN = """
 select distinct code from device_work w, unnest(w.codes) as code
 where w.analyzer_id = $1 and w.sample_id = $2 and w.action <> 'cancel' and w.state in ('sent', 'accepted')
 """
+_OTHERS = """
+select code, bool_or(is_given) as is_given from (
+    select code, w.state in ('sent', 'accepted') and not exists (
+        select from device_work c where c.analyzer_id = w.analyzer_id and c.sample_id = w.sample_id
+        and c.action = 'cancel' and c.state in ('sent', 'accepted') and code = any(c.codes)
+        and (c.created_at, c.id) > (w.created_at, w.id)
+    ) as is_given
+    from device_work w, unnest(w.codes) as code
+    where w.analyzer_id = $1 and w.sample_id = $2 and w.id <> $3 and w.action in ('new', 'reflex')
+) entry group by code
+"""
 _DROP = "update device_work set state = 'withdrawn', settled_at = $2, note = $3 where id = $1"
 _SEND = "update device_work set codes = $2 where id = $1"
 _GIVE_BACK = (
@@ -163,8 +174,9 @@ async def _wanted(
 ) -> DeviceWork:
     """Return what an entry comes to now.
 
-    New work is everything open on the tube, so that a mapping corrected since counts. A cancellation takes back what
-    the device was given and is not to do any more.
+    New work is everything open on the tube, so that a mapping corrected since counts, but for what another entry of
+    the tube is about: a test that was added to a tube does not order again what the device has. A cancellation takes
+    back what the device was given and is not to do any more.
     """
     action = WorkAction(row["action"])
     now_open = await work_now(connection, analyzer_id, row["sample_id"], policy)
@@ -172,8 +184,15 @@ async def _wanted(
     if action is WorkAction.CANCEL:
         given = {found["code"] for found in await connection.fetch(_GIVEN, analyzer_id, row["sample_id"])}
         codes = tuple(code for code in row["codes"] if code in given and code not in now_open.codes)
-    elif action is not WorkAction.NEW:
+    elif action is WorkAction.RERUN:
         codes = tuple(code for code in codes if code in row["codes"])
+    else:
+        others = await connection.fetch(_OTHERS, analyzer_id, row["sample_id"], row["id"])
+        is_given = {found["code"]: bool(found["is_given"]) for found in others}
+        own = set(row["codes"])
+        if action is WorkAction.NEW:
+            own |= {code for code in codes if code not in is_given}
+        codes = tuple(code for code in codes if code in own and not is_given.get(code, False))
     return replace(now_open, codes=codes, action=action)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,18 +23,26 @@ from store.tables.devices import SpecimenCorrection
 MAX_PER_MESSAGE = 500
 MAX_SPECIMEN_CHARS = 100
 MAX_CODE_CHARS = 60
-MAX_DETAIL_CHARS = 300
+MAX_DETAIL_CHARS = 2000
+MAX_CODES = 500
+"""Of one exception."""
 
 _NOTE = text(
     "insert into instrument_exceptions (id, created_at, message_id, analyzer_id, kind, specimen_id, device_code,"
-    " detail, state, close_reason) values (:id, :now, :message_id, :analyzer_id, :kind, :specimen_id, :device_code,"
-    " :detail, 'open', '') on conflict (message_id, kind, specimen_id, device_code) do update set"
-    " detail = excluded.detail, analyzer_id = excluded.analyzer_id,"
-    " state = case when instrument_exceptions.state = 'dismissed' then 'dismissed' else 'open' end,"
-    " closed_at = case when instrument_exceptions.state = 'dismissed' then instrument_exceptions.closed_at end,"
-    " close_reason = case when instrument_exceptions.state = 'dismissed'"
-    " then instrument_exceptions.close_reason else '' end"
+    " detail, codes, state, close_reason) values (:id, :now, :message_id, :analyzer_id, :kind, :specimen_id,"
+    " :device_code, :detail, cast(:codes as text[]), 'open', '')"
+    " on conflict (message_id, kind, specimen_id, device_code) do update set"
+    " (detail, codes, analyzer_id, state, closed_at, closed_by, close_reason) = ("
+    "  select kept.detail, kept.codes, excluded.analyzer_id, kept.state, kept.closed_at, kept.closed_by,"
+    "   kept.close_reason from (values"
+    "    (true, instrument_exceptions.detail, instrument_exceptions.codes, instrument_exceptions.state,"
+    "     instrument_exceptions.closed_at, instrument_exceptions.closed_by, instrument_exceptions.close_reason),"
+    "    (false, excluded.detail, excluded.codes, 'open', null, null, '')"
+    "   ) kept (is_dismissed, detail, codes, state, closed_at, closed_by, close_reason)"
+    "   where kept.is_dismissed = (instrument_exceptions.state = 'dismissed'"
+    "    and excluded.codes <@ instrument_exceptions.codes))"
 )
+"""What a person dismissed stays as it was dismissed, unless there are codes that were not among them."""
 _OPEN_OF = text(
     "select id, kind, specimen_id, device_code from instrument_exceptions where message_id = :id and state = 'open'"
 )
@@ -49,14 +57,15 @@ _RESOLVE_PLACE = text(
 )
 _COLUMNS = (
     "e.id, e.created_at, e.message_id, coalesce(a.code, '') as analyzer, e.kind, e.specimen_id, e.device_code,"
-    " e.detail, e.state, e.closed_at, e.close_reason, coalesce(u.username, '') as closed_by, m.received_at,"
+    " e.codes, e.detail, e.state, e.closed_at, e.close_reason, coalesce(u.username, '') as closed_by, m.received_at,"
     " m.state as message_state from instrument_exceptions e join instrument_messages m on m.id = e.message_id"
     " left join analyzers a on a.id = e.analyzer_id left join users u on u.id = e.closed_by"
 )
 _SCOPE = "(a.id is null or a.branch_id = any(cast(:branches as uuid[])))"
 _FILTER = (
     "(:state = '' or e.state = :state) and (:kind = '' or e.kind = :kind) and (:analyzer = '' or a.code = :analyzer)"
-    " and (:specimen = '' or e.specimen_id = :specimen) and (:code = '' or e.device_code = :code)"
+    " and (:specimen = '' or e.specimen_id = :specimen) and (:code = '' or e.device_code = :code"
+    "  or :code = any(e.codes))"
     " and (cast(:since as timestamptz) is null or e.created_at >= :since)"
 )
 _PAGE = text(
@@ -70,7 +79,8 @@ _FROM_MESSAGES = (
 )
 _MESSAGES = text(
     f"select e.message_id {_FROM_MESSAGES} where {_SCOPE} and {_FILTER}"
-    " and m.state <> 'received' group by e.message_id order by e.message_id limit :limit"
+    " and m.state <> 'received' and (cast(:after as uuid) is null or e.message_id > :after)"
+    " group by e.message_id order by e.message_id limit :limit"
 )
 _CLOSE = text(
     "update instrument_exceptions set state = :state, closed_at = :now, closed_by = :user_id, close_reason = :reason"
@@ -89,6 +99,19 @@ class Problem(NamedTuple):
     kind: ExceptionKind
     specimen_id: str = ""
     device_code: str = ""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is written down of a problem.
+
+    Attributes:
+        detail: Codes and units, never a value or a name.
+        codes: Where it is about several of the device's codes.
+    """
+
+    detail: str
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +143,7 @@ class ExceptionRow(ReadRow):
     kind: ExceptionKind
     specimen_id: str
     device_code: str
+    codes: list[str]
     detail: str
     state: ExceptionState
     closed_at: datetime | None
@@ -138,7 +162,7 @@ async def settle(
     session: AsyncSession,
     message_id: UUID,
     analyzer_id: UUID | None,
-    found: Mapping[Problem, str],
+    found: Mapping[Problem, Noted],
     *,
     is_whole: bool = True,
 ) -> None:
@@ -150,15 +174,16 @@ async def settle(
         session: The transaction of the reading.
         message_id: What was read.
         analyzer_id: Its sender, None where it is not known.
-        found: Problems with their details: codes and units, never a value or a name.
+        found: What waits.
         is_whole: The message was read to its end; otherwise what waited before goes on waiting.
     """
     now = utc_now()
     kept = dict(list(found.items())[:MAX_PER_MESSAGE])
-    for one, detail in kept.items():
+    for one, noted in kept.items():
         facts = {
             "id": new_id(), "now": now, "message_id": message_id, "analyzer_id": analyzer_id, "kind": one.kind.value,
-            "specimen_id": one.specimen_id, "device_code": one.device_code, "detail": detail[:MAX_DETAIL_CHARS],
+            "specimen_id": one.specimen_id, "device_code": one.device_code, "detail": noted.detail[:MAX_DETAIL_CHARS],
+            "codes": [code[:MAX_CODE_CHARS] for code in noted.codes[:MAX_CODES]],
         }  # fmt: skip
         await session.execute(_NOTE, facts)
     if not is_whole:
@@ -201,9 +226,11 @@ async def exception_of(session: AsyncSession, exception_id: UUID, branches: Sequ
     return found
 
 
-async def messages_with(session: AsyncSession, wanted: Filter, *, branches: Sequence[UUID], limit: int) -> list[UUID]:
-    """Return the messages that have such exceptions and are not waiting to be read, oldest first."""
-    facts = {**wanted.facts(), "branches": list(branches), "limit": limit}
+async def messages_with(
+    session: AsyncSession, wanted: Filter, *, branches: Sequence[UUID], limit: int, after: UUID | None = None
+) -> list[UUID]:
+    """Return the messages that have such exceptions and are not waiting to be read, oldest first, after `after`."""
+    facts = {**wanted.facts(), "branches": list(branches), "limit": limit, "after": after}
     return [row.message_id for row in (await session.execute(_MESSAGES, facts)).all()]
 
 
@@ -234,9 +261,19 @@ async def requeue(session: AsyncSession, message_ids: Sequence[UUID], *, reason:
 async def corrections_of(session: AsyncSession, message_id: UUID) -> dict[str, str]:
     """Return the accession numbers that persons gave to a message's specimens, by what the device sent."""
     query = select(SpecimenCorrection.specimen_id, SpecimenCorrection.accession_no).where(
-        SpecimenCorrection.message_id == message_id
+        SpecimenCorrection.message_id == message_id, col(SpecimenCorrection.undone_at).is_(None)
     )
     return dict((await session.exec(query)).all())
+
+
+async def correction_in_force(session: AsyncSession, message_id: UUID, specimen_id: str) -> SpecimenCorrection | None:
+    """Return a person's word on a specimen, locked; `specimen_id` may be cut as an exception has it."""
+    query = select(SpecimenCorrection).where(
+        SpecimenCorrection.message_id == message_id,
+        func.left(col(SpecimenCorrection.specimen_id), MAX_SPECIMEN_CHARS) == specimen_id[:MAX_SPECIMEN_CHARS],
+        col(SpecimenCorrection.undone_at).is_(None),
+    )
+    return (await session.exec(query.with_for_update().limit(1))).one_or_none()
 
 
 async def add_correction(
@@ -252,6 +289,8 @@ async def add_correction(
         reason=reason,
     )  # fmt: skip
     statement = insert(SpecimenCorrection).values(**row.model_dump())
-    once = statement.on_conflict_do_nothing(index_elements=["message_id", "specimen_id"])
+    once = statement.on_conflict_do_nothing(
+        index_elements=["message_id", "specimen_id"], index_where=col(SpecimenCorrection.undone_at).is_(None)
+    )
     if (await session.execute(once.returning(col(SpecimenCorrection.id)))).first() is None:
         raise ConflictError("the specimen was assigned before", code="SPECIMEN_ASSIGNED")

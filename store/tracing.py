@@ -65,13 +65,18 @@ _MESSAGES = text(
     "select m.id, coalesce(a.code, '') as analyzer, m.received_at, m.read_at, m.state, m.reason, m.readings"
     " from instrument_messages m left join analyzers a on a.id = m.analyzer_id"
     " where m.id in (select i.id from instrument_messages i where i.specimen_ids @> array[:accession_no]"
-    "  union select e.message_id from instrument_exceptions e where e.specimen_id = :accession_no)"
+    "  union select e.message_id from instrument_exceptions e where e.specimen_id = :accession_no"
+    "  union select c.message_id from specimen_corrections c where c.accession_no = :accession_no"
+    "   and c.undone_at is null)"
     " order by m.received_at desc limit :most"
 )
 _EXCEPTIONS = text(
     "select e.message_id, coalesce(a.code, '') as analyzer, e.created_at as at, e.kind, e.device_code, e.state"
     " from instrument_exceptions e left join analyzers a on a.id = e.analyzer_id"
-    " where e.specimen_id = :accession_no order by e.created_at desc limit :most"
+    " where e.specimen_id = :accession_no or e.id in (select o.id from specimen_corrections c"
+    "  join instrument_exceptions o on o.message_id = c.message_id and o.specimen_id = left(c.specimen_id, 100)"
+    "  where c.accession_no = :accession_no and c.undone_at is null)"
+    " order by e.created_at desc limit :most"
 )
 _QUERIES = text(
     "select a.code as analyzer, q.created_at as at, q.found, q.elapsed_ms::int as elapsed_ms"

@@ -53,11 +53,12 @@ def context_of(row: ExceptionRow, raw: bytes, profile: DeviceProfile) -> Context
     except MessageError as error:
         return context.model_copy(update={"parse_error": f"{error.code}: {error.message}"})
     reports = _reports_of(message, row.specimen_id)
+    concerned = {row.device_code, *row.codes} - {""}
     rows = [
         _shown(observation)
         for report in reports
         for observation in report.observations
-        if row.device_code in {"", observation.code[:MAX_CODE_CHARS]}
+        if not concerned or observation.code[:MAX_CODE_CHARS] in concerned
     ]
     name = reports[0].specimen_id if reports else ""
     return context.model_copy(update={"specimen_id": name, "rows": rows[:MAX_ROWS], "is_mixed": _is_mixed(reports)})

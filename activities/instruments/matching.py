@@ -23,6 +23,7 @@ from activities.resulting import TestLine, intervals_of
 from domain.accession import is_accession_no
 from domain.device_profile import DeviceProfile
 from domain.enums import SampleState
+from domain.observations import SpecimenReport
 from store.claims import hold_barcode
 from store.tables.catalogue import LabTest
 from store.tables.orders import Order, OrderLine, Sample
@@ -59,25 +60,45 @@ def barcode_in(specimen_id: str, profile: DeviceProfile) -> str | NoTube:
     return barcode if is_accession_no(barcode) else NoTube("not an accession number")
 
 
-async def find_tube(session: AsyncSession, source: Source, specimen_id: str) -> Tube | NoTube:
+async def find_tube(session: AsyncSession, source: Source, report: SpecimenReport) -> Tube | NoTube:
     """Return the tube and lock its order. What is returned was read after the lock was had."""
-    corrected = source.corrections.get(specimen_id)
-    barcode = corrected or barcode_in(specimen_id, source.profile)
+    corrected = source.corrections.get(report.specimen_id)
+    barcode = corrected or barcode_in(report.specimen_id, source.profile)
     if isinstance(barcode, NoTube):
         return barcode
     located = await _locate(session, barcode)
     if located is None:
         return NoTube("no sample with this number")
     order, sample = located
+    why = _refusal(source, order, sample)
+    if not why and corrected is None and await _is_of_another(session, order, report.patient_ids):
+        why = "the message names another patient"
+    return NoTube(why) if why else Tube(order, sample, barcode)
+
+
+def _refusal(source: Source, order: Order, sample: Sample) -> str:
+    """Return why a tube may not take results of this device now, or ""."""
     if order.branch_id != source.analyzer.branch_id:
-        return NoTube("the order belongs to another branch")
+        return "the order belongs to another branch"
     if sample.state not in _IN_HAND or order.closed_at or order.cancel_reason:
-        return NoTube(f"sample is {sample.state.value}, order is {order.stage.value}")
+        return f"sample is {sample.state.value}, order is {order.stage.value}"
     longest = timedelta(days=source.profile.specimen_max_age_days)
     drawn_at = sample.collected_at or sample.received_at
     if drawn_at is None or source.row.received_at - drawn_at > longest:
-        return NoTube(f"collected more than {longest.days} days before")
-    return Tube(order, sample, barcode)
+        return f"collected more than {longest.days} days before"
+    return ""
+
+
+async def _is_of_another(session: AsyncSession, order: Order, patient_ids: Sequence[str]) -> bool:
+    """Tell whether the ids are numbers of the laboratory's patients, and none of them of the order's.
+
+    Ids that are none of the laboratory's say nothing: devices put bed numbers, names and running numbers there.
+    """
+    if not patient_ids:
+        return False
+    named = await session.exec(select(Patient.id).where(col(Patient.patient_no).in_(patient_ids)))
+    found = set(named.all())
+    return bool(found) and order.patient_id not in found
 
 
 async def _locate(session: AsyncSession, barcode: str) -> tuple[Order, Sample] | None:

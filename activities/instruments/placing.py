@@ -50,6 +50,7 @@ _MAX_UNIT_CHARS = 60
 REPLICATES_DIFFER = "replicates_differ"
 OLDER = "older_than_current"
 SUPERSEDED_AGAIN = "superseded_before"
+OTHER_SOURCE = "other_source_differs"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class _Place:
 
 async def place_report(session: AsyncSession, source: Source, report: SpecimenReport, found: Findings) -> None:
     """Write the results of one specimen, or note why they wait."""
-    tube = await find_tube(session, source, report.specimen_id)
+    tube = await find_tube(session, source, report)
     if isinstance(tube, NoTube):
         found.unmatch(report.specimen_id, tube.why)
         return
@@ -126,14 +127,20 @@ async def _place_of(session: AsyncSession, rack: _Rack, observation: Observation
     """Return the ordered test that an observation is of: the variant that was ordered, and only if it is one."""
     code, shown, specimen = observation.code, observation.code[:30], rack.report.specimen_id
     mappings = rack.source.codes.get(code)
+    is_unwanted = code in rack.source.profile.ignored_codes
+    if not mappings and is_unwanted:
+        found.ignored.append(shown)
+        return None
     if not mappings:
         found.misplace(ExceptionKind.UNMAPPED_CODE, specimen, code, f"unmapped code {shown}")
         return None
     ordered = [(rack.lines[mapping.test_id], mapping) for mapping in mappings if mapping.test_id in rack.lines]
     ordered = [pair for pair in ordered if pair[0].line.state is not LineState.CANCELLED] or ordered
     if not ordered:
-        found.not_ordered.append(shown)
-        found.note(ExceptionKind.NOT_ORDERED, "not ordered on this tube", specimen, code)
+        if is_unwanted:
+            found.ignored.append(shown)
+        else:
+            found.spare(specimen, code)
         return None
     if len(ordered) > 1:
         names = ", ".join(sorted(target.test.code for target, _ in ordered))
@@ -185,7 +192,8 @@ async def _write(session: AsyncSession, place: _Place, found: Findings, *, is_di
         if again is not None:
             # without a time nobody can tell a repeated transmission from a rerun that gave the earlier value
             key = f"{key}:{place.source.row.id}"
-            value = replace(value, hold=SUPERSEDED_AGAIN if current is not None else value.hold)
+            is_doubtful = current is not None or place.source.is_repeat
+            value = replace(value, hold=SUPERSEDED_AGAIN if is_doubtful else value.hold)
     # a held value and the same one made usable are two versions of one measurement
     key = f"{key}:{value.hold}" if value.hold else key
     try:
@@ -220,13 +228,16 @@ def _is_new_run(place: _Place, again: Result) -> bool:
 def _clash(place: _Place, value: _Value, current: Result | None) -> str:
     """Return why a usable value may not take the place of the one in force, or ""."""
     observation = place.observation
-    if current is None or current.analyzer_id != place.source.analyzer.id:
+    if current is None:
         return ""
+    differs = _comparable(value.text) != _comparable(current.value_text)
+    if current.analyzer_id != place.source.analyzer.id:
+        # what somebody typed or another device measured is never displaced in silence
+        return OTHER_SOURCE if differs else ""
     if observation.status is ObservationStatus.CORRECTED:
         return ""
     if observation.observed_at is not None and observation.observed_at < current.observed_at:
         return OLDER
-    differs = _comparable(value.text) != _comparable(current.value_text)
     return REPLICATES_DIFFER if differs and place.source.profile.replicates == "hold" else ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, text
+from sqlalchemy import ARRAY, Text
 from sqlalchemy import cast as sql_cast
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -15,12 +15,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from activities.instruments.controls import keep_controls
 from activities.instruments.matching import NoTube, barcode_in
 from activities.instruments.pictures import Picture, pictures_in
-from activities.instruments.placing import place_report
+from activities.instruments.placing import SUPERSEDED_AGAIN, place_report
 from activities.instruments.source import MAX_REASON_CHARS, Findings, Source
 from connectors.conversations import read_message
+from domain.accession import is_accession_no
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
-from domain.enums import ExceptionKind, MessageState
+from domain.enums import ExceptionKind, LineState, MessageState, ResultState
 from domain.errors import MessageError
 from domain.ids import new_id
 from domain.observations import InstrumentMessage as Message
@@ -29,16 +30,13 @@ from store import audit
 from store.exceptions import corrections_of, settle
 from store.instrument_files import add_files
 from store.mappings import confirmed_mappings
+from store.signals import signal_order
 from store.tables.devices import InstrumentFile
+from store.tables.orders import OrderLine
 from store.tables.organisation import Branch
-from store.tables.results import Analyzer, InstrumentMessage
+from store.tables.results import Analyzer, InstrumentMessage, Result
 
 MAX_SPECIMENS = 500
-
-_ADD_SIGNAL = text(
-    "insert into message_signals (message_id, order_id) values (:message_id, :order_id)"
-    " on conflict (message_id, order_id) do update set delivered_at = null"
-)
 
 
 async def interpret(session: AsyncSession, row: InstrumentMessage, *, is_rehearsal: bool = False) -> Findings:
@@ -60,10 +58,8 @@ async def interpret(session: AsyncSession, row: InstrumentMessage, *, is_rehears
     elif analyzer is None:
         row.state, row.reason = MessageState.UNMATCHED, "no analyzer is registered for this source"
         found.note(ExceptionKind.UNKNOWN_DEVICE, row.reason)
-    elif (original := await _sent_before(session, row)) is not None:
-        row.state, row.duplicate_of = MessageState.DUPLICATE, original
     else:
-        await _interpret_from(session, row, analyzer, found)
+        await _interpret_unless_sent_before(session, row, analyzer, found)
     await session.flush()
     await settle(session, row.id, row.analyzer_id, found.problems)
     if analyzer is not None and not is_rehearsal:
@@ -90,6 +86,37 @@ async def _analyzer_of(session: AsyncSession, row: InstrumentMessage) -> Analyze
     return found[0]
 
 
+async def _interpret_unless_sent_before(
+    session: AsyncSession, row: InstrumentMessage, analyzer: Analyzer, found: Findings
+) -> None:
+    """Call the same bytes a duplicate, unless a rerun of what they brought was asked for and this may be it."""
+    original = await _sent_before(session, row)
+    may_be_rerun = original is not None and await _is_awaited_again(session, original)
+    if original is None or may_be_rerun:
+        await _interpret_from(session, row, analyzer, found, is_repeat=may_be_rerun)
+    if original is not None and not found.written:
+        row.state, row.duplicate_of = MessageState.DUPLICATE, original
+
+
+async def _is_awaited_again(session: AsyncSession, message_id: UUID) -> bool:
+    """Tell whether a test that a message had brought a value for is open again, and none is offered for it."""
+    offered = select(Result.order_line_id).where(
+        Result.state == ResultState.HELD, Result.hold_reason == SUPERSEDED_AGAIN
+    )
+    query = (
+        select(Result.id)
+        .join(OrderLine, col(OrderLine.id) == col(Result.order_line_id))
+        .where(
+            Result.message_id == message_id,
+            Result.state == ResultState.SUPERSEDED,
+            OrderLine.state == LineState.ORDERED,
+            col(OrderLine.id).not_in(offered.where(Result.order_line_id == OrderLine.id).correlate(OrderLine)),
+        )
+        .limit(1)
+    )
+    return (await session.exec(query)).first() is not None
+
+
 async def _sent_before(session: AsyncSession, row: InstrumentMessage) -> UUID | None:
     """Return an earlier message with the same bytes that was, or is going to be, read.
 
@@ -109,7 +136,9 @@ async def _sent_before(session: AsyncSession, row: InstrumentMessage) -> UUID | 
     return (await session.exec(query)).one_or_none()
 
 
-async def _interpret_from(session: AsyncSession, row: InstrumentMessage, analyzer: Analyzer, found: Findings) -> None:
+async def _interpret_from(
+    session: AsyncSession, row: InstrumentMessage, analyzer: Analyzer, found: Findings, *, is_repeat: bool
+) -> None:
     profile = DeviceProfile.model_validate({"protocol": analyzer.protocol, **analyzer.profile})
     try:
         message = await asyncio.to_thread(read, row.raw, profile)
@@ -122,11 +151,15 @@ async def _interpret_from(session: AsyncSession, row: InstrumentMessage, analyze
     row.control_id = message.message_id[:100]
     row.specimen_ids = _named(message, profile)
     codes = await confirmed_mappings(session, analyzer.id) if message.kind is MessageKind.RESULTS else {}
-    source = Source(row, analyzer, profile, message, codes, await corrections_of(session, row.id))
+    source = Source(row, analyzer, profile, message, codes, await corrections_of(session, row.id), is_repeat)
     for report in message.specimens if message.kind is MessageKind.RESULTS else ():
         if report.is_control:
             found.controls += 1
             await keep_controls(session, source, report)
+            if is_accession_no(report.specimen_id):
+                # a tube's number on control material: one of the two marks is wrong, and nobody would miss the values
+                why = "marked as control material under the number of a tube"
+                found.note(ExceptionKind.UNUSABLE_VALUE, why, report.specimen_id)
         else:
             await place_report(session, source, report, found)
     found.files = len(pictures)
@@ -134,7 +167,7 @@ async def _interpret_from(session: AsyncSession, row: InstrumentMessage, analyze
     row.state, row.reason = found.state(message.kind), found.reason()
     await session.flush()
     for order_id in sorted(found.orders):
-        await session.execute(_ADD_SIGNAL, {"message_id": row.id, "order_id": order_id})
+        await signal_order(session, row.id, order_id)
 
 
 def _named(message: Message, profile: DeviceProfile) -> list[str]:

@@ -11,12 +11,13 @@ from domain.device_profile import DeviceProfile
 from domain.enums import ExceptionKind, MessageState
 from domain.observations import InstrumentMessage as Message
 from domain.observations import MessageKind, Observation
-from store.exceptions import Problem, problem
+from store.exceptions import Noted, Problem, problem
 from store.tables.devices import DeviceMapping
 from store.tables.orders import Order
 from store.tables.results import Analyzer, InstrumentMessage
 
 MAX_REASON_CHARS = 500
+_SHOWN_CODE_CHARS = 30
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Source:
     Attributes:
         codes: Confirmed mappings by device code.
         corrections: Accession numbers that persons gave to specimens of this message.
+        is_repeat: The same bytes came before, and what they brought is to be measured again: without a time in them
+            nobody can tell a repeated transmission from a second measurement.
     """
 
     row: InstrumentMessage
@@ -34,6 +37,7 @@ class Source:
     message: Message
     codes: Mapping[str, list[DeviceMapping]]
     corrections: Mapping[str, str]
+    is_repeat: bool = False
 
     def key_of(self, observation: Observation, specimen: str) -> str:
         """Return the same key for the same measurement in whatever message it comes.
@@ -55,7 +59,8 @@ class Findings:
     """What reading one message brought to light.
 
     Attributes:
-        problems: What waits for a person, with details: codes and units only.
+        problems: What waits for a person.
+        ignored: Codes that the device's profile says are never wanted.
         written: Order, barcode and test codes of what became results.
         files: Images and histograms noted.
     """
@@ -67,12 +72,21 @@ class Findings:
     unmatched: list[str] = field(default_factory=list)
     unplaced: list[str] = field(default_factory=list)
     not_ordered: list[str] = field(default_factory=list)
-    problems: dict[Problem, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    problems: dict[Problem, Noted] = field(default_factory=dict)
     written: list[tuple[Order, str, list[str]]] = field(default_factory=list)
 
     def note(self, kind: ExceptionKind, detail: str, specimen_id: str = "", device_code: str = "") -> None:
         """Add a problem; the first detail of each stands."""
-        self.problems.setdefault(problem(kind, specimen_id, device_code), detail)
+        self.problems.setdefault(problem(kind, specimen_id, device_code), Noted(detail))
+
+    def spare(self, specimen_id: str, device_code: str) -> None:
+        """Note that a value was not ordered on its tube; those of one specimen are one problem, which lists them."""
+        self.not_ordered.append(device_code[:_SHOWN_CODE_CHARS])
+        key = problem(ExceptionKind.NOT_ORDERED, specimen_id)
+        before = self.problems.get(key, Noted("")).codes
+        codes = tuple(dict.fromkeys((*before, device_code)))
+        self.problems[key] = Noted(f"not ordered on this tube: {', '.join(codes)}", codes)
 
     def unmatch(self, specimen_id: str, why: str) -> None:
         """Note that a specimen is no tube of ours."""

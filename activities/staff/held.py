@@ -17,8 +17,11 @@ from store.tables.orders import OrderLine, Sample
 from store.tables.results import Result
 
 ACCEPTABLE = frozenset(
-    {"preliminary", "unknown_status", "replicates_differ", "older_than_current", "superseded_before"}
-)
+    {
+        "preliminary", "unknown_status", "replicates_differ", "older_than_current", "superseded_before",
+        "other_source_differs",
+    }
+)  # fmt: skip
 """Reasons after which a value may count all the same. A failed measurement, or a number in a unit that nobody
 confirmed, may not: it is measured again, or its mapping is corrected and the message read again."""
 
@@ -30,7 +33,8 @@ _RESOLVE = text(
     " and e.device_code in (select m.device_code from device_mappings m"
     "   where m.analyzer_id = :analyzer_id and m.test_id = :test_id)"
     " and (position(:accession_no in e.specimen_id) > 0 or exists (select from specimen_corrections c"
-    "   where c.message_id = e.message_id and c.specimen_id = e.specimen_id and c.accession_no = :accession_no))"
+    "   where c.message_id = e.message_id and c.specimen_id = e.specimen_id and c.accession_no = :accession_no"
+    "   and c.undone_at is null))"
 )
 
 

@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities.instruments.context import Context, context_of
 from activities.instruments.rehearsal import MAX_MESSAGES, Rehearsal, rehearse
+from activities.instruments.undoing import Undoing, undo_assignment
 from api.commanding import CommandAnswer, carry_out
 from api.deps import FromApp
 from api.errors import responses
@@ -42,7 +43,11 @@ Reason = Annotated[str, Field(min_length=3, max_length=500)]
 
 
 class ExceptionOut(BaseModel):
-    """Something of a message that waits, or waited, for a person."""
+    """Something of a message that waits, or waited, for a person.
+
+    Attributes:
+        codes: Where it is about several of the device's codes; `device_code` is empty then.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -53,6 +58,7 @@ class ExceptionOut(BaseModel):
     kind: ExceptionKind
     specimen_id: str
     device_code: str
+    codes: list[str]
     detail: str
     state: ExceptionState
     closed_at: datetime | None
@@ -74,7 +80,7 @@ class ExceptionDetail(ExceptionOut):
 
 
 class DismissIn(BaseModel):
-    """Why nothing is to be done."""
+    """Why nothing is to be done, or why it is undone."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -90,12 +96,28 @@ class AssignIn(BaseModel):
     reason: Reason
 
 
+class UnassignedOut(BaseModel):
+    """What undoing an assignment took back.
+
+    Attributes:
+        order_no: Of the order that had the results, or "".
+        superseded: Tests whose values went out of force.
+        held: Those among them for which the value before is held for a decision.
+    """
+
+    accession_no: str
+    order_no: str
+    superseded: list[str]
+    held: list[str]
+
+
 class ReplayIn(BaseModel):
     """Which messages are to be read again.
 
     Attributes:
         dry_run: Only count; nothing is changed. The default.
-        limit: Messages at once; ask again while `remaining` is true.
+        limit: Messages at once; ask again while `remaining` is 1.
+        after: Only messages later than this one: `last` of the answer before.
     """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
@@ -106,6 +128,7 @@ class ReplayIn(BaseModel):
     code: Annotated[str, Field(max_length=60)] = ""
     since: AwareDatetime | None = None
     dry_run: bool = True
+    after: UUID | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_MESSAGES)] = MAX_MESSAGES
 
 
@@ -118,7 +141,8 @@ class ReplayOut(BaseModel):
         placed: Exceptions that would be resolved, by kind.
         still_open: Exceptions that would be open, by kind.
         failed: Messages that could not be read, by code.
-        remaining: Whether there are more messages than were looked at.
+        remaining: 1 where there are more messages than were looked at, else 0.
+        last: The last message looked at.
     """
 
     dry_run: bool
@@ -128,13 +152,15 @@ class ReplayOut(BaseModel):
     still_open: dict[str, int] = {}
     failed: dict[str, int] = {}
     remaining: int = 0
+    last: UUID | None = None
 
     @classmethod
-    def of(cls, found: Rehearsal, *, is_dry_run: bool, remaining: int) -> ReplayOut:
+    def of(cls, found: Rehearsal, *, is_dry_run: bool, remaining: int, last: UUID | None = None) -> ReplayOut:
         """Show a rehearsal."""
         return cls(
             dry_run=is_dry_run, messages=found.messages, results=found.results, placed=dict(found.placed),
             still_open=dict(found.still_open), failed=dict(found.failed), remaining=remaining,
+            last=last,
         )  # fmt: skip
 
 
@@ -232,6 +258,36 @@ async def assign(
     return await answered_once(resources, principal, request, work)
 
 
+@router.post(
+    "/instrument-exceptions/{exception_id}/unassign", responses=responses(400, 404, 409), response_model=UnassignedOut
+)
+async def unassign(
+    exception_id: UUID, given: DismissIn, principal: MayDecide, request: OneRequest, resources: FromApp
+) -> Response:
+    """Undo an assignment to the wrong tube, while nothing of it is authorised; its message is read again."""
+
+    async def work(session: AsyncSession) -> Answer:
+        row = await exceptions.exception_of(session, exception_id, list(principal.branch_ids))
+        undone = await undo_assignment(
+            session, Undoing(row.message_id, row.specimen_id, principal.user_id, principal.username, given.reason)
+        )
+        await _audit(
+            session, principal, "specimen.unassigned", row,
+            {
+                "accession_no": undone.accession_no, "order_no": undone.order_no, "tests": ", ".join(undone.tests),
+                "reason": given.reason,
+            },
+        )  # fmt: skip
+        return Answer(
+            UnassignedOut(
+                accession_no=undone.accession_no, order_no=undone.order_no, superseded=list(undone.tests),
+                held=list(undone.offered),
+            )
+        )  # fmt: skip
+
+    return await answered_once(resources, principal, request, work)
+
+
 def message_specimen(context: Context, row: ExceptionRow) -> str:
     """Return a specimen id as the reader gives it; the exception may hold only its beginning."""
     return context.specimen_id or row.specimen_id
@@ -264,17 +320,22 @@ async def reprocess(given: ReplayIn, principal: MayReprocess, request: OneReques
 
     async def work(session: AsyncSession) -> Answer:
         branches = list(principal.branch_ids)
-        found = await exceptions.messages_with(session, wanted, branches=branches, limit=given.limit + 1)
+        found = await exceptions.messages_with(
+            session, wanted, branches=branches, limit=given.limit + 1, after=given.after
+        )
         chosen, remaining = found[: given.limit], int(len(found) > given.limit)
+        last = chosen[-1] if chosen else None
         if given.dry_run:
-            return Answer(ReplayOut.of(await rehearse(session, chosen), is_dry_run=True, remaining=remaining))
+            return Answer(
+                ReplayOut.of(await rehearse(session, chosen), is_dry_run=True, remaining=remaining, last=last)
+            )
         requeued = await exceptions.requeue(session, chosen, reason="read again after a correction")
         await audit.record(
             session, chain="lab", actor=principal.username, action="messages.reprocessed",
             object_kind="instrument_message", object_id=given.analyzer or "all",
             body={"messages": [str(message_id) for message_id in requeued], "code": given.code},
         )  # fmt: skip
-        return Answer(ReplayOut(dry_run=False, messages=len(requeued), remaining=remaining))
+        return Answer(ReplayOut(dry_run=False, messages=len(requeued), remaining=remaining, last=last))
 
     return await answered_once(resources, principal, request, work)
 

@@ -20,6 +20,7 @@ from api.deps import FromApp
 from api.errors import responses
 from api.etags import TaggedRoute
 from api.idempotency import Answer, OneRequest, answered_once
+from api.livd_files import ImportIn, ImportOut
 from api.permissions import Permission, Principal, require, roles_with
 from api.staff.exceptions import ReplayOut
 from connectors.analyzers.driver import MODELS
@@ -27,7 +28,7 @@ from domain.device_profile import DeviceProfile
 from domain.enums import ExceptionState, MappingState
 from domain.errors import ConflictError, NotPermittedError
 from domain.results import ResultKind
-from rules.livd import MAX_CHARS, LivdRow, parse_livd
+from rules.livd import LivdFile
 from rules.mapping import Suggestion, TestFace, UnitRule, check_confirmable, suggestions
 from rules.units import Relation, fits_property, parse_unit, relation
 from store import audit, exceptions, instrument_messages, mappings
@@ -159,31 +160,6 @@ class ChangeOut(BaseModel):
     replay: ReplayOut
 
 
-class ImportIn(BaseModel):
-    """A vendor's LIVD file: CSV text with its header row, or a FHIR bundle as JSON text."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    content: Annotated[str, Field(min_length=1, max_length=MAX_CHARS)]
-
-
-class ImportOut(BaseModel):
-    """What became of a vendor's file.
-
-    Attributes:
-        proposed: Mappings now waiting for confirmation, as `code → test`.
-        known: Rows whose mapping existed.
-        not_offered: LOINC codes that no test of the catalogue has.
-        contradictory: Codes left out because the file gives them a unit that their LOINC property cannot have.
-    """
-
-    rows: int
-    proposed: list[str]
-    known: int
-    not_offered: list[str]
-    contradictory: list[str] = []
-
-
 @dataclass(frozen=True)
 class _Device:
     analyzer: Analyzer
@@ -280,11 +256,11 @@ async def import_livd(
     code: str, given: ImportIn, principal: MayManage, request: OneRequest, resources: FromApp
 ) -> Response:
     """Propose what a vendor's LIVD file says for tests of the catalogue; nothing counts before it is confirmed."""
-    rows = await asyncio.to_thread(parse_livd, given.content)
+    file = await asyncio.to_thread(given.read)
 
     async def work(session: AsyncSession) -> Answer:
         analyzer = await instrument_messages.analyzer_of(session, code, list(principal.branch_ids))
-        answer = await _propose_rows(session, principal, analyzer, rows)
+        answer = await _propose_rows(session, principal, analyzer, file)
         await audit.record(
             session, chain="lab", actor=principal.username, action="mapping.imported", object_kind="analyzer",
             object_id=analyzer.code, body={"rows": answer.rows, "proposed": answer.proposed[:100]},
@@ -294,15 +270,16 @@ async def import_livd(
     return await answered_once(resources, principal, request, work)
 
 
-async def _propose_rows(
-    session: AsyncSession, principal: Principal, analyzer: Analyzer, rows: list[LivdRow]
-) -> ImportOut:
+async def _propose_rows(session: AsyncSession, principal: Principal, analyzer: Analyzer, file: LivdFile) -> ImportOut:
     by_loinc: dict[str, list[LabTest]] = {}
     for test in await mappings.catalogue_tests(session):
         if test.loinc:
             by_loinc.setdefault(test.loinc, []).append(test)
-    answer = ImportOut(rows=len(rows), proposed=[], known=0, not_offered=[])
-    for row in rows:
+    answer = ImportOut(
+        rows=len(file.rows), proposed=[], known=0, not_offered=[], unusable=list(file.unusable),
+        unusable_count=file.unusable_count,
+    )  # fmt: skip
+    for row in file.rows:
         sent = parse_unit(row.unit)
         if sent is not None and fits_property(sent, row.loinc_property) is False:
             answer.contradictory.append(row.code[:60])

@@ -62,6 +62,7 @@ class ExceptionOut(BaseModel):
     kind: ExceptionKind
     specimen_id: str
     device_code: str
+    codes: list[str]
     detail: str
     state: ExceptionState
 

@@ -15,7 +15,15 @@ from connectors.astm.queries import QUERY_CANCELLED, asked_tubes
 from connectors.astm.records import unframe
 from connectors.astm.repeats import without_repeats
 from domain.device_profile import DeviceProfile, decode_text, first_value, parse_path
-from domain.device_reading import RowKind, code_and_replicate, finished, range_of, row_kind, specimen_id
+from domain.device_reading import (
+    RowKind,
+    code_and_replicate,
+    finished,
+    patient_ids,
+    range_of,
+    row_kind,
+    specimen_id,
+)
 from domain.errors import MessageError
 from domain.observations import (
     DeviceImage,
@@ -56,6 +64,7 @@ class _Group:
     rows: list[Observation] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     images: list[Record] = field(default_factory=list)
+    patient_ids: tuple[str, ...] = ()
     row_is_open: bool = False
     """True while comments belong to the last of `rows`."""
 
@@ -115,6 +124,7 @@ class _Reader:
                 is_control=is_control,
                 control_name=control_name,
                 comments=tuple(comment for group in groups for comment in group.comments),
+                patient_ids=tuple(dict.fromkeys(found for group in groups for found in group.patient_ids)),
             )
             for (specimen_id, is_control, control_name), groups in self._reports.items()
         )
@@ -189,6 +199,7 @@ class _Reader:
         barcode = specimen_id(self._profile, group.read)
         is_control = self._profile.is_control(group.read)
         name = (first_value(self._profile.control_name_fields, group.read) or barcode) if is_control else ""
+        group.patient_ids = patient_ids(self._profile, group.read)
         self._reports.setdefault((barcode, is_control, name), []).append(group)
         self.images += [_image(record, barcode) for record in group.images]
 

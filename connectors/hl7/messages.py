@@ -25,6 +25,7 @@ from domain.device_reading import (
     finished,
     image_content,
     is_plain,
+    patient_ids,
     range_of,
     row_kind,
     specimen_id,
@@ -69,6 +70,7 @@ class _Group:
     rows: list[Observation] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     images: list[Segment] = field(default_factory=list)
+    patient_ids: tuple[str, ...] = ()
 
     def first(self, paths: Iterable[FieldPath]) -> str:
         """Return what `first_value` does, without the detour over text paths: it is asked several times per row."""
@@ -149,6 +151,7 @@ class _Reader:
                 is_control=is_control,
                 control_name=control_name,
                 comments=tuple(comment for group in groups for comment in group.comments),
+                patient_ids=tuple(dict.fromkeys(found for group in groups for found in group.patient_ids)),
             )
             for (barcode, is_control, control_name), groups in self._reports.items()
         )
@@ -290,6 +293,7 @@ class _Reader:
         barcode = specimen_id(self._profile, group.read)
         is_control = self._profile.is_control(group.read)
         name = (first_value(self._profile.control_name_fields, group.read) or barcode) if is_control else ""
+        group.patient_ids = patient_ids(self._profile, group.read)
         self._reports.setdefault((barcode, is_control, name), []).append(group)
         self.images += [_image(segment, barcode) for segment in group.images]
         self._open_group()

@@ -22,8 +22,8 @@ class Change:
     """One difference.
 
     Attributes:
-        what: `kind`, `specimen`, `control`, `code`, `value`, `unit`, `status`, `replicate`, `row` (a row that only one
-            of the two sees), `skipped`, `query` or `error`.
+        what: `kind`, `specimen`, `control`, `code`, `value`, `unit`, `status`, `replicate`, `ignored`, `row` (a row
+            that only one of the two sees), `skipped`, `query` or `error`.
         row: Number of the result row from 1, or 0 where it concerns the whole message.
         code: The device's code of the row, as far as there is one.
         is_clinical: `before` and `after` are a patient's values: shown to those who may see results.
@@ -67,6 +67,7 @@ class _Row:
     unit: str
     status: str
     replicate: str
+    ignored: str
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def _read(raw: bytes, profile: DeviceProfile, read: Reader) -> _Reading:
             unit=one.unit,
             status=one.status.value,
             replicate=one.replicate,
+            ignored="ignored" if one.code in profile.ignored_codes else "wanted",
         )
         for report in message.specimens
         for one in report.observations
@@ -151,7 +153,7 @@ def _rows(old: tuple[_Row, ...], new: tuple[_Row, ...]) -> Iterable[Change]:
 
 
 def _fields(number: int, before: _Row, after: _Row) -> Iterable[Change]:
-    for what in ("specimen", "control", "code", "value", "unit", "status", "replicate"):
+    for what in ("specimen", "control", "code", "value", "unit", "status", "replicate", "ignored"):
         was, will = getattr(before, what), getattr(after, what)
         if was != will:
             yield Change(what, was, will, row=number, code=after.code or before.code, is_clinical=what == "value")

@@ -138,7 +138,7 @@ class Folder:
         if file not in self._moves and not await self._store(folder, file):
             return False
         if file in self._moves:
-            await asyncio.to_thread(_move, folder, file.name, self._moves[file])
+            await asyncio.to_thread(_move, folder, file, self._moves[file])
             del self._moves[file]
         return True
 
@@ -204,9 +204,16 @@ def _content(folder: Path, file: _Found, *, is_part: bool = False) -> bytes | No
         return raw if len(raw) == file.size else None
 
 
-def _move(folder: Path, name: str, where: str) -> None:
-    """Move a file; one of the same name that is there already keeps its place."""
-    target = folder / where / name
+def _move(folder: Path, file: _Found, where: str) -> None:
+    """Move a file; one of the same name that is there already keeps its place.
+
+    What was written under the name while the file was being stored is another message: it stays and is taken later.
+    """
+    source = folder / file.name
+    status = source.lstat()
+    if (status.st_ino, status.st_size, status.st_mtime_ns) != (file.inode, file.size, file.changed_ns):
+        return
+    target = folder / where / file.name
     if target.exists():
-        target = folder / where / f"{time.time_ns()}-{name}"
-    (folder / name).rename(target)
+        target = folder / where / f"{time.time_ns()}-{file.name}"
+    source.rename(target)

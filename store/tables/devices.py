@@ -85,6 +85,8 @@ class InstrumentException(Row, table=True):
     device_code: str = ""
     detail: str = ""
     """Codes and units, never a value or a name."""
+    codes: list[str] = Field(default_factory=list, sa_type=TextList)
+    """Where it is about several of the device's codes; `device_code` is empty then."""
     state: ExceptionState = Field(default=ExceptionState.OPEN, sa_type=stored(ExceptionState))
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_by: UUID | None = Field(default=None, foreign_key="users.id")
@@ -92,17 +94,23 @@ class InstrumentException(Row, table=True):
 
 
 class SpecimenCorrection(Row, table=True):
-    """A person's word that a specimen of a message is another tube than its barcode says. Never changed."""
+    """A person's word that a specimen of a message is another tube than its barcode says.
+
+    At most one per specimen is in force. It is never changed, only undone, and stays on record.
+    """
 
     __tablename__ = "specimen_corrections"
-    __table_args__ = (UniqueConstraint("message_id", "specimen_id"),)
 
-    message_id: UUID = Field(foreign_key="instrument_messages.id")
+    message_id: UUID
+    """Old messages are forgotten, so there may be no such row any more."""
     specimen_id: str
     """As the device sent it."""
     accession_no: str
     corrected_by: UUID = Field(foreign_key="users.id")
     reason: str
+    undone_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    undone_by: UUID | None = Field(default=None, foreign_key="users.id")
+    undo_reason: str = ""
 
 
 class InstrumentFile(Row, table=True):

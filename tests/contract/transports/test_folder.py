@@ -129,6 +129,27 @@ async def test_a_name_that_is_there_already_keeps_its_place(inbox: Path):
     assert (inbox / "done" / "a").read_bytes() == b"earlier"
 
 
+@pytest.mark.parametrize("how", ["replaced", "continued"])
+async def test_what_is_written_while_a_file_is_stored_is_not_moved_away_unread(inbox: Path, how: str):
+    """Some devices write every message to a file of the same name."""
+    shelf, written = Shelf(), MESSAGE.replace(b"|7|", b"|8|")
+
+    async def store(message):
+        if not shelf.messages:
+            if how == "replaced":
+                (inbox / "new").write_bytes(written)
+                (inbox / "new").rename(inbox / "a")
+            else:
+                (inbox / "a").write_bytes(written)
+        return await shelf(message)
+
+    (inbox / "a").write_bytes(MESSAGE)
+    async with running(folder(store, inbox)):
+        await shelf.wait(2)
+        await until(lambda: names(inbox / "done") == ["a"])
+    assert shelf.messages == [MESSAGE, written]
+
+
 async def test_a_file_that_cannot_be_moved_is_stored_once(inbox: Path):
     shelf = Shelf()
     (inbox / "a").write_bytes(MESSAGE)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from activities.device_work import Wanted, queue_work
+from activities.device_work import Wanted, queue_added, queue_work
 from domain.device_orders import DownloadResult, WorkAction
 from domain.enums import DeviceWorkState, LineState, MappingState, OrderStage, ResultState
 from domain.messages import CommandKind
-from store.tables.orders import Order, Sample
+from store.tables.orders import Order, OrderLine, Sample
 from tests.fixtures.bench import Bench
 from tests.fixtures.two_way import TwoWay
 from tests.integration.activities.test_commands import refused
@@ -273,3 +273,93 @@ async def test_a_reflex_test_is_queued_beside_what_the_device_has(two_way: TwoWa
     while download is not None and download.work.action is not WorkAction.REFLEX:
         download = await two_way.take(device)
     assert download.work.codes == ("C-UREA",)
+
+
+# Tests that are added to a tube
+
+
+async def added(bench: Bench, order, *codes: str, action: WorkAction = WorkAction.NEW) -> list[str]:
+    """Add tests to the order's first tube, as the order side does, and queue them."""
+    elsewhere = await bench.order(*codes)
+    first = await bench.line(order, "CREA")
+    async with bench.database.transaction() as session:
+        row = await session.get_one(Order, order.order_id, with_for_update=True)
+        lines = []
+        for number, code in enumerate(codes, start=5):
+            test_id = (await bench.line(elsewhere, code)).test_id
+            facts = {"order_id": row.id, "sample_id": first.sample_id, "price_paise": 0, "position": number}
+            lines.append(OrderLine(test_id=test_id, **facts))
+        session.add_all(lines)
+        return await queue_added(session, row, lines, action)
+
+
+async def next_of(two_way: TwoWay, device, state: DeviceWorkState = DeviceWorkState.ACCEPTED):
+    """Take what waits for a device and settle it; return its action and codes."""
+    download = await two_way.take(device)
+    if download is None:
+        return None
+    await two_way.execute("update device_work set state = :s where id = :id", s=state.value, id=download.id)
+    return download.work.action, download.work.codes
+
+
+@pytest.mark.parametrize("action", [WorkAction.NEW, WorkAction.REFLEX])
+async def test_a_test_added_to_a_tube_goes_to_the_devices_that_run_it_and_nothing_else_again(
+    two_way: TwoWay, bench: Bench, action: WorkAction
+):
+    device, other = await two_way.device(), await two_way.device({"17": "CREA"})
+    order = await bench.received("CREA")
+    assert await next_of(two_way, device) == (WorkAction.NEW, ("C-CREA",))
+    assert await added(bench, order, "UREA", "GLU", action=action) == [device.code]
+    assert await two_way.seen(order, other) == [("new", "waiting", ["17"])]
+    assert await next_of(two_way, device) == (action, ("C-UREA", "C-GLU"))
+    assert await next_of(two_way, device) is None
+
+
+@pytest.mark.parametrize("action", [WorkAction.NEW, WorkAction.REFLEX])
+async def test_a_test_added_before_the_first_work_left_is_sent_once(two_way: TwoWay, bench: Bench, action: WorkAction):
+    device = await two_way.device()
+    order = await bench.received("CREA")
+    assert await added(bench, order, "UREA", action=action) == [device.code]
+    assert await next_of(two_way, device) is not None
+    await next_of(two_way, device)
+    sent = [code for row in await two_way.items(order) if row.state is DeviceWorkState.ACCEPTED for code in row.codes]
+    assert sorted(sent) == ["C-CREA", "C-UREA"]
+    assert await next_of(two_way, device) is None
+
+
+async def test_what_a_device_refused_is_not_sent_with_an_added_test(two_way: TwoWay, bench: Bench):
+    device = await two_way.device()
+    order = await bench.received("CREA")
+    assert await next_of(two_way, device, DeviceWorkState.REFUSED) == (WorkAction.NEW, ("C-CREA",))
+    await added(bench, order, "UREA")
+    assert await next_of(two_way, device) == (WorkAction.NEW, ("C-UREA",))
+
+
+async def test_a_tube_that_was_cancelled_at_the_device_is_ordered_anew(two_way: TwoWay, bench: Bench):
+    device = await two_way.device()
+    order = await bench.received("CREA")
+    assert await next_of(two_way, device) == (WorkAction.NEW, ("C-CREA",))
+    await two_way.execute(
+        "insert into device_work (id, created_at, analyzer_id, order_id, sample_id, action, codes, state, attempts,"
+        " not_before, note) select gen_random_uuid(), now(), analyzer_id, order_id, sample_id, 'cancel', codes,"
+        " 'accepted', 1, now(), '' from device_work where order_id = :id",
+        id=order.order_id,
+    )
+    assert await again(bench, order) == [device.code]
+    assert await next_of(two_way, device) == (WorkAction.NEW, ("C-CREA",))
+
+
+async def test_a_test_added_before_the_tube_is_received_waits_for_its_receipt(two_way: TwoWay, bench: Bench):
+    device = await two_way.device()
+    order = await bench.order("CREA")
+    await bench.collect(order)
+    assert await added(bench, order, "UREA") == []
+    assert await two_way.items(order) == []
+    await bench.receive(order)
+    assert await two_way.seen(order, device) == [("new", "waiting", ["C-CREA", "C-UREA"])]
+
+
+async def test_only_new_and_reflex_tests_are_added(bench: Bench):
+    order = await bench.received("CREA")
+    with pytest.raises(ValueError, match="not rerun"):
+        await added(bench, order, "UREA", action=WorkAction.RERUN)

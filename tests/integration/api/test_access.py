@@ -37,6 +37,7 @@ BODIES = {
     "/v1/instrument-messages/{message_id}/reprocess": None,
     "/v1/instrument-exceptions/{exception_id}/dismiss": {"reason": "asked the device's operator"},
     "/v1/instrument-exceptions/{exception_id}/assign": {"accession_no": "{accession}", "reason": "label was torn"},
+    "/v1/instrument-exceptions/{exception_id}/unassign": {"reason": "it was the other tube"},
     "/v1/instrument-exceptions/reprocess": {"dry_run": True},
     "/v1/orders/{order_no}/held-results": {"decisions": [{"test_code": "HGB", "version": 1}]},
     "/v1/analyzers/{code}/mappings": {"device_code": "HGB-2", "test_code": "HGB", "unit": "g/dL"},

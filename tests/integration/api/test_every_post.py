@@ -32,6 +32,8 @@ async def _prepared(api, things, route):
     facts = await _thing(api, things, "DEL")
     await api.execute("update instrument_messages set state = 'unreadable'")
     await api.execute("update instrument_exceptions set state = 'open'")
+    if route.path.endswith("/unassign"):
+        await _assigned(api)
     await api.execute("update device_mappings set state = 'proposed' where device_code = 'HGB-1'")
     await api.execute("update device_work set state = 'refused'")
     await _handle_tube(api, route.path, facts)
@@ -65,6 +67,15 @@ async def _handle_tube(api, path, facts):
         )  # fmt: skip
     stage = "closed" if path.endswith("disposals") else "collected"
     await api.execute("update orders set stage = :s where order_no = :n", s=stage, n=facts["{order_no}"])
+
+
+async def _assigned(api):
+    """Let the exceptions' specimens be assigned, so that this can be undone."""
+    await api.execute(
+        "insert into specimen_corrections (id, created_at, message_id, specimen_id, accession_no, corrected_by, reason)"
+        " select gen_random_uuid(), now(), e.message_id, e.specimen_id, '', u.id, '' from instrument_exceptions e,"
+        " users u where u.username = 'technician' and e.kind = 'unmatched_specimen' on conflict do nothing"
+    )
 
 
 @BY_POST

@@ -83,8 +83,11 @@ async def test_a_message_is_shown_raw_and_by_fields_to_clinical_roles(api):
     assert {"number": 4, "name": "Value", "value": "5.4"} in rows["R"]
     assert {"number": 5, "name": "Sender name or id", "value": "Unit"} in rows["H"]
     assert shown["exceptions"] == [
-        {"kind": "unmapped_code", "specimen_id": "S1", "device_code": "12", "detail": "", "state": "open"}
-    ]
+        {
+            "kind": "unmapped_code", "specimen_id": "S1", "device_code": "12", "codes": [], "detail": "",
+            "state": "open",
+        }
+    ]  # fmt: skip
     hidden = (await api.staff_as("admin").get(f"/v1/instrument-messages/{message}")).json()
     assert [hidden[name] for name in ("raw", "raw_hex", "raw_text", "records", "parsed")] == [None] * 5
 
@@ -179,6 +182,11 @@ async def old(api):
         await settle(api, made[name], state, age_days=0 if name == "young" else 40)
     await api.execute("update instrument_messages set read_at = null where id = :id", id=uuid.UUID(made["unread"]))
     await add_exception(api, made["dismissed"], state="dismissed")
+    await api.execute(
+        "insert into specimen_corrections (id, created_at, message_id, specimen_id, accession_no, corrected_by, reason)"
+        " select gen_random_uuid(), now(), :m, 'TORN', '261123000017', id, 'list' from users limit 1",
+        m=uuid.UUID(made["dismissed"]),
+    )  # what a person said of a message stays on record and does not keep it
     await add_exception(api, made["open"])
     await add_exception(api, made["open"], kind="unit_mismatch", state="resolved")
     await add_exception(api, made["open_though_matched"], kind="not_ordered")

@@ -1,10 +1,13 @@
 """Mappings and the exception queue as staff works with them: propose, confirm by two, rehearse, read again, assign."""
 
+import base64
+
 import pytest
 
 from connectors.astm.codec import build_message
 from inbox.instruments import interpret
 from store.tables.results import InstrumentMessage
+from tests.unit.rules.test_workbook import workbook
 
 ANALYZER = "BS-1"
 
@@ -89,7 +92,7 @@ async def test_a_code_is_mapped_by_two_persons_and_its_messages_are_read_again(a
     assert (confirmed["mapping"]["state"], confirmed["mapping"]["confirmed_by"]) == ("confirmed", "senior_technician")
     assert confirmed["replay"] == {
         "dry_run": True, "messages": 1, "results": 1, "placed": {"unmapped_code": 1}, "still_open": {}, "failed": {},
-        "remaining": 0,
+        "remaining": 0, "last": None,
     }  # fmt: skip
     assert await results(api, order_no) == []
     assert (await colleague.post(confirm, {})).json()["code"] == "MAPPING_STATE"
@@ -136,13 +139,14 @@ async def test_a_vendor_s_file_only_proposes(api):
     content = (
         "Vendor Analyte Code,Vendor Analyte Name,Vendor Result Description,LOINC Code,Property\n"
         "9001,Creatinine,mg/dL,2160-0,MCnc\n9002,HbA1c,%,4548-4,MFr\n9003,Unknown here,mmol/L,14749-6,SCnc\n"
-        "9004,White cells,%,6690-2,NCnc\n"
+        "9004,White cells,%,6690-2,NCnc\n9005,Creatinine,mg/dL,2160-1,MCnc\n"
     )
     path = f"/v1/analyzers/{ANALYZER}/mappings/import"
     answer = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert answer == {
         "rows": 4, "contradictory": ["9004"],
         "proposed": ["9001 → CREA", "9002 → HBA1C"], "known": 0, "not_offered": ["14749-6"],
+        "unusable": ["9005: 2160-1"], "unusable_count": 1,
     }  # fmt: skip
     again = (await api.staff_as("technician").post(path, {"content": content})).json()
     assert (again["proposed"], again["known"]) == ([], 2)
@@ -150,6 +154,33 @@ async def test_a_vendor_s_file_only_proposes(api):
     assert [row.state for row in rows] == ["proposed"]
     bad = await api.staff_as("technician").post(path, {"content": "{"})
     assert (bad.status_code, bad.json()["code"]) == (422, "LIVD_INVALID")
+    file = base64.b64encode(workbook([line.split(",") for line in content.splitlines()])).decode()
+    same = (await api.staff_as("technician").post(path, {"workbook": file})).json()
+    assert (same["rows"], same["known"], same["unusable_count"]) == (4, 2, 1)
+    for body, code in (
+        ({"workbook": file[:400]}, "WORKBOOK_INVALID"), ({"workbook": "?"}, "REQUEST_INVALID"),
+        ({"workbook": file, "content": content}, "REQUEST_INVALID"), ({}, "REQUEST_INVALID"),
+    ):  # fmt: skip
+        refused = await api.staff_as("technician").post(path, body)
+        assert (refused.status_code, refused.json()["code"]) == (422, code)
+
+
+async def test_messages_that_stay_open_do_not_keep_the_others_from_being_read_again(api):
+    ids = [await send(api, f"STRAY-{n}", ("CREA", "1", "mg/dL"), at=f"2026112310{n:02}00") for n in range(3)]
+    technician, path = api.staff_as("technician"), "/v1/instrument-exceptions/reprocess"
+    body = {"kind": "unmatched_specimen", "analyzer": ANALYZER, "dry_run": False, "limit": 1}
+    seen, after = [], None
+    for _ in range(20):
+        answer = (await technician.post(path, {**body, **({"after": after} if after else {})})).json()
+        await read_all(api)
+        after = answer["last"]
+        seen.append(after)
+        if not answer["remaining"]:
+            break
+    assert seen[-1:] == ids[-1:]
+    assert len(seen) == len(set(seen)) >= 3
+    nothing = (await technician.post(path, {**body, "after": after})).json()
+    assert (nothing["messages"], nothing["last"]) == (0, None)
 
 
 async def test_an_unmatched_specimen_is_shown_assigned_and_its_message_read_again(api):
@@ -175,6 +206,18 @@ async def test_an_unmatched_specimen_is_shown_assigned_and_its_message_read_agai
     assert late.json()["code"] == "EXCEPTION_NOT_ASSIGNABLE"
     audit = await api.execute("select actor from audit_entries where action = 'specimen.assigned'")
     assert [row.actor for row in audit][-1] == "technician"
+    trace = (await technician.get(f"/v1/samples/{barcode}/trace")).json()
+    assert any(step["detail"].get("message_id") == message_id for step in trace["steps"])
+    assert (await technician.post(f"{path}/unassign", {"reason": ""})).status_code == 422
+    undone = await technician.post(f"{path}/unassign", {"reason": "position 5, not 4"})
+    assert undone.json() == {"accession_no": barcode, "order_no": order_no, "superseded": ["CREA"], "held": []}
+    await read_all(api)
+    assert await results(api, order_no) == []
+    assert (await waiting(api, message_id, "unmatched_specimen"))["id"] == found["id"]
+    twice = await technician.post(f"{path}/unassign", {"reason": "position 5, not 4"})
+    assert (twice.status_code, twice.json()["code"]) == (409, "SPECIMEN_NOT_ASSIGNED")
+    audit = await api.execute("select body from audit_entries where action = 'specimen.unassigned'")
+    assert "position 5" in audit[-1].body
 
 
 @pytest.mark.parametrize("values", [("1.7", "2.9")])

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
+from activities.instruments.context import context_of
 from activities.instruments.rehearsal import rehearse
 from connectors.files import StoredObject
 from domain.clock import utc_now
+from domain.device_profile import DeviceProfile
 from domain.enums import ExceptionKind, ExceptionState, LineState, MappingState, MessageState, ResultState
 from domain.errors import RuleError, UnavailableError
 from domain.messages import CommandKind
@@ -190,6 +192,37 @@ class TestMatching:
         await bench.collect(order)  # and so the tube claims its message
         assert (await inbox.read(message.id)).state is MessageState.MATCHED
 
+    @pytest.mark.parametrize("field", [b"P|1|%s", b"P|1||%s"])
+    async def test_a_message_that_names_another_patient_waits_for_a_person(self, bench: Bench, inbox: Inbox, field):
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at())
+        other = bench.lab.patients[2].encode()
+        message = await inbox.take(raw.replace(b"P|1", field % other))
+        assert message.reason == f"{barcode(order)}: the message names another patient"
+        assert set(await queue(bench, message)) == {ExceptionKind.UNMATCHED_SPECIMEN}
+        assert await bench.results(order, "CREA") == []
+        async with bench.database.transaction() as session:
+            await exceptions.add_correction(
+                session, message_id=message.id, specimen_id=barcode(order), accession_no=barcode(order),
+                user_id=bench.lab.users["technician"], reason="wrong worklist on the device",
+            )  # fmt: skip
+        assert (await inbox.read(message.id)).state is MessageState.MATCHED
+
+    @pytest.mark.parametrize("named", ["own", "12", "BED 4", ""])
+    async def test_what_is_no_number_of_a_patient_of_ours_says_nothing(self, bench: Bench, inbox: Inbox, named):
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at())
+        text_ = bench.patient if named == "own" else named
+        message = await inbox.take(raw.replace(b"P|1", b"P|1||" + text_.encode()))
+        assert message.state is MessageState.MATCHED
+
+    async def test_a_control_under_the_number_of_a_tube_is_shown(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at(), action="Q"))
+        assert message.state is MessageState.CONTROL
+        assert await bench.results(order, "CREA") == []
+        assert await queue(bench, message) == {ExceptionKind.UNUSABLE_VALUE: (barcode(order), "", ExceptionState.OPEN)}
+
 
 class TestReplicates:
     async def test_the_last_final_value_counts(self, bench: Bench, inbox: Inbox):
@@ -266,7 +299,7 @@ class TestQueue:
         await inbox.read(message.id)
         found = await queue(bench, message)
         assert {kind: row[1] for kind, row in found.items()} == {
-            ExceptionKind.UNMAPPED_CODE: "NEW1", ExceptionKind.NOT_ORDERED: "UREA",
+            ExceptionKind.UNMAPPED_CODE: "NEW1", ExceptionKind.NOT_ORDERED: "",
             ExceptionKind.UNUSABLE_VALUE: "CREA",
         }  # fmt: skip
         await map_code(bench, "NEW1", "CREA")
@@ -332,6 +365,140 @@ class TestQueue:
         assert await bench.results(order, "CREA") == []
         await inbox.read(message.id)
         assert (await values(bench, order, "CREA")) == [("1", ResultState.CURRENT, "")]
+
+
+class TestOtherSources:
+    async def test_a_typed_value_is_not_displaced_in_silence(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        await bench.enter(order, CREA="1.0")
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "7.0"), at=inbox.at()))
+        assert await values(bench, order, "CREA") == [
+            ("1.0", ResultState.CURRENT, ""), ("7.0", ResultState.HELD, "other_source_differs"),
+        ]  # fmt: skip
+        assert set(await queue(bench, message)) == {ExceptionKind.UNUSABLE_VALUE}
+        await bench.do(CommandKind.DECIDE_HELD, order, {"decisions": [{"test_code": "CREA", "version": 2}]})
+        assert [state for _, state, _ in await values(bench, order, "CREA")] == [
+            ResultState.SUPERSEDED, ResultState.CURRENT,
+        ]  # fmt: skip
+
+    async def test_the_same_value_from_a_device_confirms_it(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        await bench.enter(order, CREA="1.0")
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "1.00"), at=inbox.at()))
+        assert await queue(bench, message) == {}
+        assert (await values(bench, order, "CREA"))[-1] == ("1.00", ResultState.CURRENT, "")
+
+
+class TestSameBytesAgain:
+    async def test_of_a_rerun_they_wait_for_a_person_where_the_device_sends_no_time(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        await set_profile(bench, time_fields=["R.30"])
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"))
+        await inbox.take(raw)
+        again = {"accession_no": barcode(order), "test_codes": ["CREA"], "reason": "delta"}
+        await bench.do(CommandKind.RERUN_TESTS, order, again)
+        message = await inbox.take(raw)
+        assert await values(bench, order, "CREA") == [
+            ("1.1", ResultState.SUPERSEDED, ""), ("1.1", ResultState.HELD, "superseded_before"),
+        ]  # fmt: skip
+        assert set(await queue(bench, message)) == {ExceptionKind.UNUSABLE_VALUE}
+        assert (await inbox.take(raw)).state is MessageState.DUPLICATE
+        assert len(await values(bench, order, "CREA")) == 2
+
+    async def test_with_a_time_they_are_a_repeated_transmission_also_then(self, bench: Bench, inbox: Inbox):
+        order = await bench.received()
+        raw = chemistry(barcode(order), ("CREA", "1.1"), at=inbox.at())
+        first = await inbox.take(raw)
+        again = {"accession_no": barcode(order), "test_codes": ["CREA"], "reason": "delta"}
+        await bench.do(CommandKind.RERUN_TESTS, order, again)
+        message = await inbox.take(raw)
+        assert (message.state, message.duplicate_of) == (MessageState.DUPLICATE, first.id)
+        assert await queue(bench, message) == {}
+
+
+class TestNotOrdered:
+    async def exceptions_of(self, bench: Bench, message: InstrumentMessage) -> list[InstrumentException]:
+        async with bench.database.transaction() as session:
+            query = select(InstrumentException).where(InstrumentException.message_id == message.id)
+            return list((await session.exec(query.order_by(InstrumentException.id))).all())
+
+    async def found_by(self, bench: Bench, code: str, message: InstrumentMessage) -> bool:
+        async with bench.database.transaction() as session:
+            branches = list(bench.lab.branches.values())
+            wanted = Filter(ExceptionState.OPEN, ExceptionKind.NOT_ORDERED, "BS-1", code=code)
+            return message.id in await exceptions.messages_with(session, wanted, branches=branches, limit=500)
+
+    async def test_a_message_has_one_exception_per_specimen_that_lists_the_codes(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        for number in range(24):
+            await map_code(bench, f"P{number}", "UREA", unit="mg/dL")
+        first, second = await bench.received(), await bench.received()
+        rows = [(f"P{number}", "1") for number in range(24)]
+        raw = chemistry(
+            "", at=inbox.at(), specimens={barcode(first): [("CREA", "1.1"), *rows], barcode(second): rows[:2]}
+        )
+        message = await inbox.take(raw)
+        found = await self.exceptions_of(bench, message)
+        assert [(one.kind, one.specimen_id, one.device_code, one.codes) for one in found] == [
+            (ExceptionKind.NOT_ORDERED, barcode(first), "", [f"P{number}" for number in range(24)]),
+            (ExceptionKind.NOT_ORDERED, barcode(second), "", ["P0", "P1"]),
+        ]
+        assert found[1].detail == "not ordered on this tube: P0, P1"
+        assert await self.found_by(bench, "P23", message)
+        assert not await self.found_by(bench, "P24", message)
+        async with bench.database.transaction() as session:
+            row = await exceptions.exception_of(session, found[1].id, list(bench.lab.branches.values()))
+            profile = (await session.exec(select(Analyzer.profile).where(Analyzer.code == "BS-1"))).one()
+        context = context_of(row, message.raw, DeviceProfile.model_validate({"protocol": "astm", **profile}))
+        assert [one.code for one in context.rows] == ["P0", "P1"]
+
+    async def test_codes_that_the_lab_never_orders_are_ignored_and_placed_where_they_were_ordered(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        await set_profile(bench, ignored_codes=["UREA", "P-LCR"])
+        order = await bench.received()
+        rows = (("CREA", "1.1"), ("UREA", "30"), ("P-LCR", "22"))
+        message = await inbox.take(chemistry(barcode(order), *rows, at=inbox.at()))
+        assert (message.state, message.reason) == (MessageState.MATCHED, "")
+        assert await self.exceptions_of(bench, message) == []
+        assert message.raw.count(b"P-LCR") > 0, "the value stays in the message"
+        both = await bench.received("CREA", "UREA")
+        await inbox.take(chemistry(barcode(both), *rows, at=inbox.at()))
+        assert await values(bench, both, "UREA") == [("30", ResultState.CURRENT, "")]
+
+    async def test_ignoring_a_code_resolves_what_waits_once_it_is_read_again(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        order = await bench.received()
+        message = await inbox.take(chemistry(barcode(order), ("CREA", "1"), ("UREA", "3"), ("X1", "2"), at=inbox.at()))
+        assert set(await queue(bench, message)) == {ExceptionKind.NOT_ORDERED, ExceptionKind.UNMAPPED_CODE}
+        await set_profile(bench, ignored_codes=["UREA", "X1"])
+        async with bench.database.transaction() as session:
+            found = await rehearse(session, [message.id])
+        assert (found.placed, found.still_open) == ({"not_ordered": 1, "unmapped_code": 1}, {})
+        assert (await inbox.read(message.id)).state is MessageState.MATCHED
+        assert {state for _, _, state in (await queue(bench, message)).values()} == {ExceptionState.RESOLVED}
+
+    async def test_what_was_dismissed_opens_again_for_a_code_that_was_not_in_it(
+        self, bench: Bench, inbox: Inbox, as_before
+    ):
+        order = await bench.received()
+        message = await inbox.take(chemistry(barcode(order), ("UREA", "30"), ("X2", "1"), at=inbox.at()))
+        found = {one.kind: one for one in await self.exceptions_of(bench, message)}
+        spare = found[ExceptionKind.NOT_ORDERED]
+        async with bench.database.transaction() as session:
+            row = await exceptions.exception_of(session, spare.id, list(bench.lab.branches.values()))
+            user_id = bench.lab.users["technician"]
+            await exceptions.close(session, row, ExceptionState.DISMISSED, user_id=user_id, reason="not asked for")
+        await inbox.read(message.id)
+        assert (await queue(bench, message))[ExceptionKind.NOT_ORDERED][2] is ExceptionState.DISMISSED
+        await map_code(bench, "X2", "UREA")
+        await inbox.read(message.id)
+        (again,) = [one for one in await self.exceptions_of(bench, message) if one.id == spare.id]
+        assert (again.state, again.codes, again.closed_by) == (ExceptionState.OPEN, ["UREA", "X2"], None)
 
 
 class TestHeld:

@@ -15,7 +15,7 @@ from connectors.device_side import LineFaults
 from connectors.line import ListenerLimits
 from connectors.listener import Listener
 from domain.enums import MessageState
-from inbox.listener import Door, listeners
+from inbox.listener import Door, hang_up_changed, listeners
 from store.session import Database, open_database
 from store.tables.results import Analyzer, InstrumentMessage
 from tests.fixtures.analyzers import Inbox, chemistry
@@ -215,3 +215,47 @@ async def test_a_device_that_was_switched_off_is_unknown(bench: Bench):
     assert door.analyzer_at("hl7", "127.0.0.1:1") is None
     async with bench.database.transaction() as session:
         (await session.get_one(Analyzer, row.id)).is_active = True
+
+
+async def edited(bench: Bench, code: str, **facts) -> None:
+    async with bench.database.transaction() as session:
+        row = (await session.exec(select(Analyzer).where(Analyzer.code == code))).one()
+        for key, value in facts.items():
+            setattr(row, key, value)
+
+
+async def closed_within(reader: asyncio.StreamReader, seconds: float) -> bool:
+    try:
+        return await asyncio.wait_for(reader.read(1), seconds) == b""
+    except TimeoutError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"peers": []}, {"is_active": False}, {"profile": {"specimen_fields": ["OBR.2.1"]}}],
+    ids=lambda f: next(iter(f)),
+)
+async def test_a_connection_ends_when_its_device_is_another_and_no_other_one_does(bench: Bench, facts):
+    async with bench.database.transaction() as session:
+        row = (await session.exec(select(Analyzer).where(Analyzer.code == "BC-1"))).one()
+        kept = {"peers": ["127.0.0.1"], "is_active": True, "profile": row.profile}
+    async with listening(bench.database) as (door, ports):
+        one = await asyncio.open_connection("127.0.0.1", ports["hl7"].port)
+        other = await asyncio.open_connection("127.0.0.1", ports["astm"].port)
+        other[1].write(b"\x05")
+        assert await asyncio.wait_for(other[0].read(1), 5) == b"\x06"
+        one[1].write(b"\x0bno message\x1c\r")
+        await asyncio.wait_for(one[0].readuntil(b"\x1c\r"), 5)
+        for change, is_ended in (({}, False), (facts, True)):
+            before = door.known
+            await edited(bench, "BC-1", **change)
+            await door.reload()
+            hang_up_changed(door, before, list(ports.values()))
+            assert await closed_within(one[0], 5 if is_ended else 0.2) is is_ended
+        other[1].write(b"\x04\x05")
+        assert await asyncio.wait_for(other[0].read(1), 5) == b"\x06"
+        for _, writer in (one, other):
+            writer.close()
+            await writer.wait_closed()
+    await edited(bench, "BC-1", **kept)

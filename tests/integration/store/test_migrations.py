@@ -115,6 +115,37 @@ async def test_down_and_up_again(postgres_server: PostgresServer, empty):
     assert await _objects(url) == before
 
 
+async def test_what_was_not_ordered_is_joined_and_what_was_dismissed_stays(postgres_server: PostgresServer, empty):
+    url = postgres_server.owner_url(empty)
+    await asyncio.to_thread(command.upgrade, _config(url), "0007")
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        message = await connection.fetchval(
+            "insert into instrument_messages (id, created_at, protocol, transport, peer, raw, sha256, received_at,"
+            " framing_error, state, reason, control_id, specimen_ids, readings) values (gen_random_uuid(), now(),"
+            " 'hl7', 'tcp', '', 'x', '', now(), '', 'matched', '', '', '{}', 1) returning id"
+        )
+        for number, (specimen, code, state) in enumerate(
+            [("S1", "MCV", "open"), ("S1", "RDW", "open"), ("S1", "PDW", "dismissed"), ("S2", "MCV", "open")]
+        ):
+            await connection.execute(
+                "insert into instrument_exceptions (id, created_at, message_id, kind, specimen_id, device_code, detail,"
+                " state, close_reason) values ($1, now(), $2, 'not_ordered', $3, $4, '', $5, '')",
+                uuid.UUID(int=number + 1), message, specimen, code, state,
+            )  # fmt: skip
+        await asyncio.to_thread(command.upgrade, _config(url), "head")
+        rows = await connection.fetch(
+            "select specimen_id, device_code, codes, state, detail from instrument_exceptions order by id"
+        )
+    finally:
+        await connection.close()
+    assert [tuple(row) for row in rows] == [
+        ("S1", "", ["MCV", "RDW"], "open", "not ordered on this tube: MCV, RDW"),
+        ("S1", "RDW", [], "resolved", ""), ("S1", "PDW", [], "dismissed", ""),
+        ("S2", "", ["MCV"], "open", "not ordered on this tube: MCV"),
+    ]  # fmt: skip
+
+
 async def _objects(url: str) -> list[tuple[str, str]]:
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:

@@ -21,6 +21,12 @@ def test_astm_by_its_own_delimiters():
     assert view.raw_text.endswith("L|1|N<CR>")
 
 
+def test_values_that_the_device_s_profile_ignores_are_marked():
+    view = view_of(ASTM, "astm", {"ignored_codes": ["ALB"]})
+    assert [row["is_ignored"] for row in view.parsed["specimens"][0]["observations"]] == [True]
+    assert [row["is_ignored"] for row in view_of(ASTM, "astm", {}).parsed["specimens"][0]["observations"]] == [False]
+
+
 def test_hl7_is_numbered_as_in_the_standard():
     view = view_of(HL7, "hl7", {})
     assert fields_of(view, "MSH")[10] == "7"

@@ -6,11 +6,12 @@ from domain.device_reading import (
     code_and_replicate,
     finished,
     image_content,
+    patient_ids,
     range_of,
     row_kind,
     specimen_id,
 )
-from domain.observations import Observation, ObservationStatus
+from domain.observations import Observation, ObservationStatus, SpecimenReport
 
 
 def fields(**values: str):
@@ -171,3 +172,11 @@ def test_images():
 def test_patterns_need_their_groups(rules):
     with pytest.raises(ValueError, match=r"group|regular expression"):
         profile(**rules)
+
+
+def test_a_patient_s_numbers_are_read_once_each_and_kept_out_of_a_repr():
+    known = {"P.3.1": ("P00000001 ",), "P.4.1": ("P00000001",), "P.5.1": ("7",)}
+    rules = profile(patient_fields=("P.3.1", "P.4.1", "P.5.1", "P.6.1"))
+    found = patient_ids(rules, lambda path: known.get(path, ()))
+    assert found == ("P00000001", "7")
+    assert "P0000" not in repr(SpecimenReport("1", (), patient_ids=found))

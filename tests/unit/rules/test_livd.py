@@ -1,5 +1,7 @@
 """Vendors' LIVD files: both forms, and what is none."""
 
+import csv
+import io
 import json
 from contextlib import suppress
 
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import MessageError
-from rules.livd import MAX_ROWS, LivdRow, parse_livd
+from rules.livd import MAX_ROWS, LivdRow, parse_livd, parse_livd_workbook
+from tests.unit.rules.test_workbook import workbook
 
 CSV = """Manufacturer,Model,Vendor Analyte Code,Vendor Analyte Name,Vendor Specimen Description,\
 Vendor Result Description,LOINC Code,Property
@@ -18,6 +21,12 @@ Setu,One,,No code,Serum,mg/dL,2345-7,MCnc
 Setu,One,102,Wrong check digit,Serum,mg/dL,2345-8,MCnc
 Setu,One,101,"Glucose, HK",Serum,mg/dL,2345-7,MCnc
 """
+
+
+ROWS = (
+    LivdRow("101", "Glucose, HK", "Serum", "mg/dL", "2345-7", "MCnc"),
+    LivdRow("101", "Glucose, HK", "CSF", "mg/dL", "2342-4", "MCnc"),
+)
 
 
 def bundle(*elements) -> str:
@@ -35,17 +44,38 @@ def element(code: str, loinc: str, unit: str = "mg/dL", name: str = "Glucose HK"
 
 
 def test_the_spreadsheet_form():
-    assert parse_livd("\ufeff" + CSV) == [
-        LivdRow("101", "Glucose, HK", "Serum", "mg/dL", "2345-7", "MCnc"),
-        LivdRow("101", "Glucose, HK", "CSF", "mg/dL", "2342-4", "MCnc"),
-    ]
+    file = parse_livd("\ufeff" + CSV)
+    assert file.rows == ROWS
+    assert (file.unusable, file.unusable_count) == (("no test code: 2345-7", "102: 2345-8"), 2)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("above", [[], [["Setu One: LOINC mapping"], [], ["read the notes"]]])
+def test_a_file_as_spreadsheets_write_it(between: str, ends: str, above: list[list[str]]):
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=between, lineterminator=ends)
+    writer.writerows([*above, *csv.reader(io.StringIO(CSV))])
+    assert parse_livd("\ufeff" + text.getvalue()).rows == ROWS
+
+
+def test_a_workbook_s_sheet_with_the_header():
+    table = [["Setu One"], *csv.reader(io.StringIO(CSV))]
+    file = parse_livd_workbook(workbook([["How to use this file"]], table))
+    assert (file.rows, file.unusable_count) == (ROWS, 2)
+
+
+def test_a_workbook_without_such_a_sheet():
+    with pytest.raises(MessageError) as caught:
+        parse_livd_workbook(workbook([["a", "b"]], []))
+    assert caught.value.code == "LIVD_INVALID"
 
 
 def test_the_bundle_names_codes_through_its_definitions():
     text = bundle(
         element("def-1", "2345-7"), element("unknown-id", "14749-6", "mmol/L"), element("7", "718-7", name="X")
     )
-    assert [(row.code, row.loinc, row.unit) for row in parse_livd(text)] == [
+    assert [(row.code, row.loinc, row.unit) for row in parse_livd(text).rows] == [
         ("101", "2345-7", "mg/dL"), ("101", "14749-6", "mmol/L"), ("7", "718-7", "mg/dL"),
     ]  # fmt: skip
 
@@ -70,4 +100,4 @@ def test_what_is_no_such_file(text):
 def test_no_text_breaks_the_reader(text):
     for beginning in ("", "{", "Vendor Analyte Code,LOINC Code\n"):
         with suppress(MessageError):
-            assert parse_livd(beginning + text)
+            assert parse_livd(beginning + text).rows

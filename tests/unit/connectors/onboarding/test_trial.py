@@ -49,6 +49,11 @@ def test_a_skipped_row_is_named():
     assert trial.rows_after == 1
 
 
+def test_an_ignored_code_is_named():
+    (change,) = compare(MESSAGE, PLAIN, changed(ignored_codes=["IMG", "PDW"])).changes
+    assert (change.what, change.before, change.after, change.code) == ("ignored", "wanted", "ignored", "IMG")
+
+
 def test_a_control_is_named():
     trial = compare(MESSAGE, PLAIN, changed(control_rules=[FieldRule(field="O.3.1", equals=("4",))]))
     assert ("control", "patient", "control 4") in seen(trial)
