@@ -163,7 +163,8 @@ class _Reader:
 
     def _take_comment(self, record: Record) -> None:
         """Attach a comment to the result or order before it; comments on a patient are nobody's business here."""
-        text = " ".join(part.strip() for part in record.components(4) if part.strip())
+        said = (" ".join(part.strip() for part in parts if part.strip()) for parts in record.parts(4))
+        text = "; ".join(part for part in said if part)
         group = self._group
         is_void = not text or text in self._profile.void_comments
         if is_void or group is None or record.value(3).strip().upper() == _PRACTICE_COMMENT:

@@ -96,7 +96,8 @@ def astm_session(rng: random.Random) -> int:
     _assert_bounded(session)
     assert session.receiver.is_settled
     _assert_same_however_cut(data, check)
-    session.play(session.receiver.expire())
+    for _ in range(2):  # the first silence may end a frame without CR LF
+        session.play(session.receiver.expire())
     assert session.receiver.timers == ()
     before = len(session.messages)
     session._rng = None
