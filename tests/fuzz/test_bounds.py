@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import selectors
 import socket
 import time
 import tracemalloc
@@ -26,6 +25,7 @@ from domain.errors import MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
 from inbox.instruments import read
 from inbox.readable import is_surely_readable
+from tests.fuzz.clock import Ear, FakeClockLoop
 
 HL7 = DeviceProfile(protocol="hl7")
 ASTM = DeviceProfile(protocol="astm")
@@ -167,48 +167,6 @@ def test_escapes_in_escapes_take_no_longer_than_the_bytes(text: bytes):
     astm = b"H|\\^&\rO|1|T17\rR|1|^^^K|" + text.replace(b"\\", b"&") + b"|g/dL\rL|1|N\r"
     with within(seconds=8, mib=30):
         assert len(read(astm, ASTM).specimens[0].observations) == 1
-
-
-class FakeClockLoop(asyncio.SelectorEventLoop):
-    """A loop in which waiting takes no time: where nothing can happen, the clock goes on to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__(_FakeClockSelector())
-
-    def time(self) -> float:
-        return self._selector.now
-
-
-class _FakeClockSelector(selectors.SelectSelector):
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list:
-        ready = super().select(0)
-        if not ready and timeout is None:
-            raise AssertionError("nothing will ever happen")
-        if not ready:
-            self.now += timeout or 0
-        return ready
-
-
-class Ear:
-    """What a device hears: in the place of a StreamWriter, which needs a socket."""
-
-    def __init__(self) -> None:
-        self.heard = b""
-        self.transport = self
-
-    async def drain(self) -> None:
-        """Everything is taken at once."""
-
-    def write(self, data: bytes) -> None:
-        self.heard += data
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def is_closing(self) -> bool:
-        return False
 
 
 async def trickle(
