@@ -248,3 +248,12 @@ def test_values_and_ranges_are_the_same_with_other_marks():
     plain = raw.replace(b"!", b"|").replace(b"~", b"\\").replace(b"$", b"^").replace(b"%", b"&")
     assert specimen == read_message(plain, GENERIC).specimens[0]
     assert specimen.observations[0].value == "-1^0.750"
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [("A\\B", "A\\B"), ("5.1\\5.1", "5.1"), ("\\5.1", "5.1"), ('""\\5.1', "5.1"), ("1^0.7\\2", "1^0.7\\2")],
+)
+def test_no_repetition_of_a_value_is_lost(sent: str, read: str):
+    (row,) = rows(f"R|1|^^^GLU|{sent}")
+    assert row.value == read
