@@ -39,6 +39,8 @@ _CONCERNS_WORK = re.compile(rb"[\r\n] {0,8}(?:MSA|QPD|QRD|QID|ORC)", re.IGNORECA
 """Messages without these segments are no queries and no answers: they need not be read here."""
 _MOST_IN_A_BATCH = 2000
 _CONTROL_ID_LENGTH = 20
+_SLOWEST = 200.0
+"""Bytes a second; a serial line at 2400 baud carries 240."""
 
 
 async def converse(
@@ -107,11 +109,11 @@ class _Conversation:
 
     async def _receive(self) -> None:
         decoder = MllpDecoder(max_message_bytes=self._limits.max_message_bytes)
-        deadline: float | None = None
+        begun: float | None = None
         loop = asyncio.get_running_loop()
         data: bytes | None = None
         while data != b"":
-            left = None if deadline is None else deadline - loop.time()
+            left = None if begun is None else begun + self._time_for(decoder.open_bytes) - loop.time()
             data = await self._line.read(left) if left is None or left > 0 else None
             if data is None:
                 await self._take_all(decoder.give_up("not completed in time"))
@@ -119,14 +121,18 @@ class _Conversation:
                 blocks = decoder.feed(data)
                 await self._take_all(blocks)
                 # a message that began with these bytes gets its own time
-                deadline = None if blocks else deadline
+                begun = None if blocks else begun
             if not decoder.is_open:
-                deadline = None
-            elif deadline is None:
-                deadline = loop.time() + self._limits.message_seconds
+                begun = None
+            elif begun is None:
+                begun = loop.time()
         for block in decoder.give_up("connection closed before the message was complete"):
             if isinstance(block, BrokenBlock):
                 await self._line.keep(block.raw, block.reason)
+
+    def _time_for(self, size: int) -> float:
+        """Return the seconds that a message of which so many bytes have come may take: images go over serial lines."""
+        return self._limits.message_seconds + size / _SLOWEST
 
     async def _take_all(self, blocks: list[Block | BrokenBlock]) -> None:
         for block in blocks:

@@ -225,6 +225,17 @@ def test_a_slow_line_is_no_attack():
     assert b"MSA|AA|7" in heard
 
 
+def test_a_long_message_on_a_slow_line_has_the_time_it_needs():
+    """An image of 24 kB at 2400 baud takes longer than a minute."""
+    loop = FakeClockLoop()
+    block = encode_block(HEAD + b"OBX|1|ED|K||^image^png^Base64^" + b"A" * 24_000 + b"\r")
+    kept, at, heard = loop.run_until_complete(trickle(hl7_conversation.converse, HL7, block, 1 / 240))
+    loop.close()
+    assert [message.framing_error for message in kept] == [""]
+    assert at[0] > 90
+    assert b"MSA|AA|7" in heard
+
+
 SILENT = 1000
 
 
