@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from connectors.line import ConnectionState
 from connectors.transports.channel import Channel
-from connectors.transports.tcp_client import Dialled
 
 
 class WithWorkLine:
@@ -18,8 +17,8 @@ class WithWorkLine:
 
     transport: ClassVar[str] = "tcp"
 
-    def __init__(self, speaks: Channel, takes_work: Dialled) -> None:
-        self._lines: tuple[Channel, Channel] = (speaks, takes_work)
+    def __init__(self, speaks: Channel, takes_work: Channel) -> None:
+        self._lines = (speaks, takes_work)
 
     @property
     def trouble(self) -> str:
