@@ -153,7 +153,8 @@ class InstrumentSettings(_Section):
         max_message_bytes: Longest message; a longer one is refused with the protocol's own error.
         max_connections: In all.
         max_connections_per_address: From one IP address.
-        message_timeout_s: Time from the first byte of a message to its last.
+        message_timeout_s: Time from the first byte of a message to its last; HL7 adds what a slow line needs, ASTM has
+            the standard's own times.
         reload_s: How often the list of analyzers is read again; their lines are started and stopped to fit.
         folder_roots: Folders under which watched folders may be; comma-separated in the environment.
         serial_roots: Folders under which serial ports may be; comma-separated in the environment.

@@ -18,7 +18,7 @@ from store.profiles import MappingRow
 
 KIND: Final = "labsetu.device"
 MAX_BYTES: Final = 131_072
-_PLACE: Final = frozenset({"host", "device", "path"})
+_PLACE: Final = frozenset({"host", "device", "path", "work_line"})
 """Members of a transport that name a machine of one site."""
 
 

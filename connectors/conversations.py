@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from connectors.astm.conversation import converse as converse_astm
@@ -13,6 +14,7 @@ from connectors.au.messages import read_message as read_au
 from connectors.dimension.conversation import converse as converse_dimension
 from connectors.dimension.messages import read_message as read_dimension
 from connectors.hl7.conversation import converse as converse_hl7
+from connectors.hl7.device_lines import DeviceLines
 from connectors.hl7.messages import read_message as read_hl7
 from connectors.line import Conversation
 from domain.device_profile import DeviceProfile
@@ -26,22 +28,22 @@ class Speech:
     """One protocol.
 
     Attributes:
-        converse: Speaks it on a line.
+        conversation: Makes what speaks it on the lines of one device; where these have something to share, they do.
         read: Reads one of its messages. Raises MessageError.
         answer_seconds: Longest wait for the store after which an answer would still be understood by the device.
     """
 
-    converse: Conversation
+    conversation: Callable[[], Conversation]
     read: Reader
     answer_seconds: float
 
 
 SPEECHES: Final[Mapping[str, Speech]] = {
     # a sender gives up after 15 s (ASTM E1381-95, 6.5.2); the two without a stated time are treated alike
-    "astm": Speech(converse_astm, read_astm, 12.0),
-    "au": Speech(converse_au, read_au, 12.0),
-    "dimension": Speech(converse_dimension, read_dimension, 12.0),
-    "hl7": Speech(converse_hl7, read_hl7, float("inf")),
+    "astm": Speech(lambda: converse_astm, read_astm, 12.0),
+    "au": Speech(lambda: converse_au, read_au, 12.0),
+    "dimension": Speech(lambda: converse_dimension, read_dimension, 12.0),
+    "hl7": Speech(lambda: partial(converse_hl7, lines=DeviceLines()), read_hl7, float("inf")),
 }
 """By `DeviceProfile.protocol`."""
 

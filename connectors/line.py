@@ -132,6 +132,7 @@ class Line:
         transport: str = "tcp",
         device: str = "",
         desk: WorkDesk | None = None,
+        is_for_work: bool = False,
     ) -> None:
         """Take over a connection.
 
@@ -146,6 +147,7 @@ class Line:
             transport: `tcp`, `serial` or `folder`, for the stored message.
             device: Code of the device whose own line this is, for the stored message.
             desk: Where work for the device comes from.
+            is_for_work: The line was opened only to give the device its work.
         """
         self._reader = reader
         self._writer = writer
@@ -157,6 +159,7 @@ class Line:
         self._device = device
         self.state = state
         self.desk = desk
+        self.is_for_work = is_for_work
 
     async def read(self, seconds: float | None) -> bytes | None:
         """Return the next bytes, b"" at the end of the stream, None when `seconds` pass without any."""

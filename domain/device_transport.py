@@ -16,6 +16,21 @@ class _Transport(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class _Address(_Transport):
+    host: Annotated[str, Field(min_length=1, max_length=253)]
+    port: Port
+    tls: bool = False
+    reconnect_s: Annotated[float, Field(ge=0.05, le=600)] = 30.0
+
+
+class WorkLine(_Address):
+    """A second connection, which we open to give the device its work (profile: `work.connections` is `two`).
+
+    Attributes:
+        reconnect_s: Longest wait between two attempts, seconds.
+    """
+
+
 class SharedListener(_Transport):
     """The device connects to the laboratory's HL7 or ASTM port and is known by its address."""
 
@@ -27,25 +42,25 @@ class OwnListener(_Transport):
 
     Attributes:
         tls: Whether the line is encrypted with the laboratory's certificate.
+        work_line: Where the device listens for its work, if it does not open that connection too.
     """
 
     kind: Literal["tcp_server"] = "tcp_server"
     port: Port
     tls: bool = False
+    work_line: WorkLine | None = None
 
 
-class Outgoing(_Transport):
+class Outgoing(_Address):
     """The device listens and we connect, again and again if need be.
 
     Attributes:
         reconnect_s: Longest wait between two attempts, seconds.
+        work_line: Where it listens for its work, if that is another address or port.
     """
 
     kind: Literal["tcp_client"] = "tcp_client"
-    host: Annotated[str, Field(min_length=1, max_length=253)]
-    port: Port
-    tls: bool = False
-    reconnect_s: Annotated[float, Field(ge=0.05, le=600)] = 30.0
+    work_line: WorkLine | None = None
 
 
 class SerialPort(_Transport):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from domain.device_transport import DeviceTransport, Outgoing, OwnListener, SerialPort, SharedListener, WatchedFolder
+from domain.device_transport import (
+    DeviceTransport,
+    Outgoing,
+    OwnListener,
+    SerialPort,
+    SharedListener,
+    WatchedFolder,
+    WorkLine,
+)
 
 
 @dataclass(frozen=True)
@@ -88,11 +96,11 @@ def _between(device: DeviceSetup, other: DeviceSetup) -> list[Clash]:
                 action="Give each device a folder or a file pattern of its own.",
             )
         )  # fmt: skip
-    if isinstance(mine, Outgoing) and isinstance(theirs, Outgoing) and _same_end(mine, theirs):
+    if both := sorted(_ends(mine) & _ends(theirs)):
         found.append(
             Clash(
                 code="ANALYZER_ADDRESS_TAKEN", other=other.code,
-                what=f"{mine.host}:{mine.port} is the address of {other.code}",
+                what=f"{both[0]} is the address of {other.code}",
                 action="Connect each device at an address or port of its own.",
             )
         )  # fmt: skip
@@ -114,5 +122,11 @@ def _same_files(mine: WatchedFolder, theirs: WatchedFolder) -> bool:
     return mine.path.rstrip("/") == theirs.path.rstrip("/") and mine.pattern == theirs.pattern
 
 
-def _same_end(mine: Outgoing, theirs: Outgoing) -> bool:
-    return (mine.host.lower(), mine.port) == (theirs.host.lower(), theirs.port)
+def _ends(transport: DeviceTransport) -> set[str]:
+    """Return the addresses that we connect to."""
+    lines: list[Outgoing | WorkLine | None] = []
+    if isinstance(transport, Outgoing):
+        lines.append(transport)
+    if isinstance(transport, OwnListener | Outgoing):
+        lines.append(transport.work_line)
+    return {f"{line.host.lower()}:{line.port}" for line in lines if line is not None}

@@ -18,6 +18,7 @@ from activities.instruments.pictures import Picture, pictures_in
 from activities.instruments.placing import SUPERSEDED_AGAIN, place_report
 from activities.instruments.source import MAX_REASON_CHARS, Findings, Source
 from connectors.conversations import read_message
+from connectors.hl7.identity import resent_digests
 from domain.accession import is_accession_no
 from domain.clock import utc_now
 from domain.device_profile import DeviceProfile
@@ -118,19 +119,21 @@ async def _is_awaited_again(session: AsyncSession, message_id: UUID) -> bool:
 
 
 async def _sent_before(session: AsyncSession, row: InstrumentMessage) -> UUID | None:
-    """Return an earlier message with the same bytes that was, or is going to be, read.
+    """Return an earlier message, the same in all but its line ends, that was, or is going to be, read.
 
     What was cut off or could not be read has brought nothing, so the same bytes sent again are no repetition.
     """
+    digests = resent_digests(row.raw) if row.protocol == "hl7" else (row.sha256,)
     query = (
         select(InstrumentMessage.id)
         .where(
             InstrumentMessage.analyzer_id == row.analyzer_id,
-            InstrumentMessage.sha256 == row.sha256,
+            col(InstrumentMessage.sha256).in_(digests),
             col(InstrumentMessage.id) < row.id,
             InstrumentMessage.framing_error == "",
             col(InstrumentMessage.state).not_in([MessageState.DUPLICATE, MessageState.UNREADABLE]),
         )
+        .order_by(col(InstrumentMessage.id))
         .limit(1)
     )
     return (await session.exec(query)).one_or_none()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from domain.errors import MessageError
@@ -112,13 +113,16 @@ class Record:
         return tuple(text.split(mark))
 
     def values(self, number: int, component: int = 0) -> tuple[str, ...]:
-        """Return field `number`, or one of its components, unescaped, for each repetition."""
+        """Return field `number`, or one of its components, unescaped, for each repetition.
+
+        Components of a whole field are joined by `^`, whatever the message has between them.
+        """
         found = []
         for repetition in self.repetitions(number):
             parts = repetition.split(self._delimiters.component) if self._delimiters.component else [repetition]
             if component:
                 parts = parts[component - 1 : component]
-            found.append(self._delimiters.component.join(unescape(part, self._delimiters) for part in parts))
+            found.append(DEFAULT_DELIMITERS.component.join(unescape(part, self._delimiters) for part in parts))
         return tuple(found)
 
     def components(self, number: int) -> tuple[str, ...]:
@@ -182,8 +186,14 @@ def unescape(text: str, delimiters: Delimiters) -> str:
     mark = delimiters.escape
     if not mark or mark not in text:
         return text
+    return _sequences(mark).sub(lambda match: _resolve(match, delimiters), text)
+
+
+@lru_cache(maxsize=64)
+def _sequences(mark: str) -> re.Pattern[str]:
+    """Return what a sequence looks like; a lone mark before one must not take its first mark away."""
     quoted = re.escape(mark)
-    return re.sub(f"{quoted}([^{quoted}]*){quoted}", lambda match: _resolve(match, delimiters), text)
+    return re.compile(rf"{quoted}([FSREHN]|X(?:[0-9A-Fa-f]{{2}}){{1,200}}|Z(?:(?!{quoted})\w){{0,200}}){quoted}")
 
 
 def _resolve(match: re.Match[str], delimiters: Delimiters) -> str:
@@ -198,9 +208,7 @@ def _resolve(match: re.Match[str], delimiters: Delimiters) -> str:
     }
     if code in named:
         return named[code]
-    if re.fullmatch(r"X(?:[0-9A-Fa-f]{2})+", code):
-        return bytes.fromhex(code[1:]).decode("latin-1")
-    return "" if code[:1] == "Z" else match[0]
+    return bytes.fromhex(code[1:]).decode("latin-1") if code[0] == "X" else ""
 
 
 def escape(text: str, delimiters: Delimiters) -> str:

@@ -347,5 +347,5 @@ def _receiver_for(profile: DeviceProfile, limits: ListenerLimits) -> Receiver:
     return AstmReceiver(
         max_message_bytes=limits.max_message_bytes,
         check=profile.checksum == "required",
-        message_seconds=limits.message_seconds,
+        joins_until_cr=profile.transmission.ends_every_frame,
     )

@@ -31,6 +31,8 @@ MAX_FRAME_NUMBER = 7
 _TAIL_LENGTH = 4
 _CHECKSUM_LENGTH = 2
 _TEXT_END = re.compile(rb"[\x03\x17\n]")
+_FRAME_END = re.compile(rb"[\x03\x17]")
+_RESTART = re.compile(STX)
 _STRUCTURAL = STX + EOT + ENQ
 _FORBIDDEN = re.compile(rb"[\x01\x02\x04-\x06\x10-\x16]")
 """SOH, STX, EOT, ENQ, ACK, DLE, DC1 to DC4, NAK, SYN: never part of text. Source: E1381-95, 6.3.3."""
@@ -115,7 +117,14 @@ class FrameCollector:
         self._check = check
         self._body = bytearray()
         self._tail: bytearray | None = None
+        self._refused_at_line_feed = b""
+        self._takes_line_feeds = False
         self.is_open = False
+
+    @property
+    def may_be_whole(self) -> bool:
+        """True when only what a device may leave out is missing: CR LF, without checksums also their digits."""
+        return self.is_open and self._tail is not None and len(self._tail) >= (_CHECKSUM_LENGTH if self._check else 0)
 
     @property
     def ends_in_enquiry(self) -> bool:
@@ -157,12 +166,12 @@ class FrameCollector:
         """Close the open frame at the end of the bytes: good if only CR LF are missing; None if none was open."""
         if not self.is_open:
             return None
-        if self._tail is None or len(self._tail) < _CHECKSUM_LENGTH:
+        if not self.may_be_whole:
             return self._bad("frame not ended")
-        return self._judge(bytes(self._tail))
+        return self._judge(bytes(self._tail or b""))
 
     def _take_text(self, buffer: bytes | bytearray, start: int) -> tuple[int, str]:
-        match = _TEXT_END.search(buffer, start)
+        match = (_FRAME_END if self._takes_line_feeds else _TEXT_END).search(buffer, start)
         end = match.end() if match else len(buffer)
         room = self._max_text + 2 - len(self._body)
         self._body += buffer[start : min(end, start + room)]
@@ -170,19 +179,28 @@ class FrameCollector:
             return end, f"frame longer than {self._max_text} bytes"
         if match is None:
             return end, ""
-        if match[0] == LF:
+        if match[0] == LF and not self._is_line_feed_meant():
             return end, "line feed before the end of the frame"
+        if match[0] == LF:
+            return self._take_text(buffer, end)
         self._tail = bytearray()
         return end, ""
+
+    def _is_line_feed_meant(self) -> bool:
+        """Tell a lost end mark from a device that ends its records with CR LF: that one sends the same again."""
+        body, before = bytes(self._body), self._refused_at_line_feed
+        self._refused_at_line_feed = body
+        self._takes_line_feeds = not self._check or body == before
+        return self._takes_line_feeds
 
     def _take_tail(self, tail: bytearray, buffer: bytes | bytearray, start: int) -> tuple[Frame | BadFrame | None, int]:
         for position in range(start, len(buffer)):
             byte = buffer[position]
             # CR or LF may be missing: what can only begin something else is not part of this frame
-            if len(tail) >= _CHECKSUM_LENGTH and byte in _STRUCTURAL:
+            if self.may_be_whole and byte in _STRUCTURAL:
                 return self._judge(bytes(tail)), position
             tail.append(byte)
-            if len(tail) == _TAIL_LENGTH or (len(tail) > _CHECKSUM_LENGTH and byte == LF[0]):
+            if len(tail) == _TAIL_LENGTH or (byte == LF[0] and (len(tail) > _CHECKSUM_LENGTH or tail == CR + LF)):
                 return self._judge(bytes(tail)), position + 1
         return None, len(buffer)
 
@@ -190,7 +208,7 @@ class FrameCollector:
         body = bytes(self._body)
         if self._check and tail[:_CHECKSUM_LENGTH].upper() != checksum(body):
             return self._bad("checksum does not match")
-        if self._check and _FORBIDDEN.search(body):
+        if (_FORBIDDEN if self._check else _RESTART).search(body):
             return self._bad("a control character that text may not hold")
         number = body[0] - ord("0")
         if not 0 <= number <= MAX_FRAME_NUMBER or len(body) == 1:

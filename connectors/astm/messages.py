@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from connectors.astm.codec import Record, build_message, parse_records
+from connectors.astm.codec import DEFAULT_DELIMITERS, Record, build_message, parse_records
 from connectors.astm.queries import QUERY_CANCELLED, asked_tubes
 from connectors.astm.records import unframe
 from connectors.astm.repeats import without_repeats
-from domain.device_profile import DeviceProfile, decode_text, first_value, parse_path
+from domain.device_profile import DELETE_VALUE, DeviceProfile, decode_text, first_value, parse_path
 from domain.device_reading import (
     RowKind,
     code_and_replicate,
@@ -138,7 +138,7 @@ class _Reader:
         group.row_is_open = False
         kind = row_kind(profile, group.read)
         code, replicate = code_and_replicate(profile, group.read)
-        value = profile.value_text(first_value(profile.value_fields, group.read))
+        value = profile.value_text(_value(profile, group))
         if kind is not RowKind.RESULT:
             self.skipped += 1
             if kind is RowKind.COMMENT:
@@ -173,7 +173,8 @@ class _Reader:
 
     def _take_comment(self, record: Record) -> None:
         """Attach a comment to the result or order before it; comments on a patient are nobody's business here."""
-        text = " ".join(part.strip() for part in record.components(4) if part.strip())
+        said = (" ".join(part.strip() for part in parts if part.strip()) for parts in record.parts(4))
+        text = "; ".join(part for part in said if part)
         group = self._group
         is_void = not text or text in self._profile.void_comments
         if is_void or group is None or record.value(3).strip().upper() == _PRACTICE_COMMENT:
@@ -244,6 +245,15 @@ def _image(record: Record, barcode: str) -> DeviceImage:
     name = " ".join(text for number in range(first, last + 1) if (text := record.value(number).strip(" ^")))
     content = "|".join(record.raw(number) for number in range(1, 12)).rstrip("|").encode("utf-8", errors="replace")
     return DeviceImage(barcode, name[:100], "text/plain", content)
+
+
+def _value(profile: DeviceProfile, group: _Group) -> str:
+    """Return the value; where a device repeats the field with something else in it, all of it: none may be lost."""
+    for path in profile.value_fields:
+        found = [text for value in group.read(path) if (text := value.strip()) and text != DELETE_VALUE]
+        if found:
+            return DEFAULT_DELIMITERS.repeat.join(dict.fromkeys(found))
+    return ""
 
 
 def _kind(reader: _Reader) -> MessageKind:

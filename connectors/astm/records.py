@@ -16,15 +16,27 @@ from connectors.astm.framing import ACK, CR, ENQ, EOT, NAK, SMALL_FRAME_TEXT, ST
 from domain.errors import FrameError
 
 _LINE_MARKS = ENQ + EOT + ACK + NAK
+_RECORD_START = re.compile(rb"[ \n]*(?:[Hh][^0-9A-Za-z\s]|[PORCQLMSporcqlms]([^0-9A-Za-z\s])\d{1,4}(?:\1|\r|$))")
+"""How a record begins: a piece of a longer one hardly ever does, but for text that looks so on purpose."""
+
+_TERMINATOR = re.compile(rb" *[Ll][^0-9A-Za-z](\d*[^0-9A-Za-z]*[A-Za-z]?)")
+_LONGEST_TERMINATOR = 16
 
 
 class RecordAssembler:
     """Joins frame texts to records and records to messages; holds what is not complete yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, joins_until_cr: bool = False) -> None:
+        """Prepare for one connection.
+
+        Args:
+            joins_until_cr: The device ends every piece of a long record with ETX, whatever the length of its pieces.
+        """
+        self._joins_until_cr = joins_until_cr
         self._records: list[bytes] = []
         self._tail = bytearray()
         self._tail_may_end = False
+        self._writes_cr = False
         self._size = 0
         self._first_closed: list[bytes] | None = None
         self._before: tuple[list[bytes], bytes, bool, int] | None = None
@@ -42,16 +54,23 @@ class RecordAssembler:
     @property
     def is_in_terminator(self) -> bool:
         """True when what has come of the last record is an L record that lacks nothing but its CR."""
-        return bool(re.fullmatch(rb" *[Ll][^0-9A-Za-z](\d*[^0-9A-Za-z]*[A-Za-z]?)", self._tail[:16]))
+        return bool(_TERMINATOR.fullmatch(self._tail[:_LONGEST_TERMINATOR]))
 
     def add(self, text: bytes, *, is_last: bool) -> list[bytes]:
         """Add the text of one frame and return the messages it completes, each with its records ended by CR.
 
         A frame that ends in ETX ends its record even without CR, unless it is exactly as long as an E1381 frame can
-        be: then it is a piece of a long record.
+        be, or the device is known to end every piece so: then it is a piece of a long record, and what comes next
+        goes on with it, unless that is a record itself. LF and CR LF count as CR.
         """
-        if is_last and not text.endswith(CR) and len(text) != SMALL_FRAME_TEXT:
-            text += CR
+        if b"\n" in text:
+            text = text.replace(b"\r\n", CR).replace(b"\n", CR)
+        if self._tail and self._tail_may_end and not self._writes_cr and _RECORD_START.match(text):
+            text = CR + text
+        if is_last:
+            self._writes_cr = text.endswith(CR) or self._writes_cr
+            if not text.endswith(CR) and not self._may_go_on(text):
+                text += CR
         held, size, tail_may_end = len(self._records), self._size, self._tail_may_end
         tail = bytes(self._tail) if CR in text else b""
         self._first_closed = None
@@ -66,6 +85,13 @@ class RecordAssembler:
         records: list[bytes] = self._first_closed or []
         self._before = (records[:held], tail, tail_may_end, size) if messages else None
         return messages
+
+    def _may_go_on(self, text: bytes) -> bool:
+        if not self._joins_until_cr:
+            return len(text) == SMALL_FRAME_TEXT
+        _, mark, last = text.rpartition(CR)
+        is_short = len(last) + (0 if mark else len(self._tail)) <= _LONGEST_TERMINATOR
+        return not (is_short and _TERMINATOR.fullmatch(last if mark else self._tail + last))
 
     def undo(self) -> None:
         """Take back the last `add`, if it completed a message."""

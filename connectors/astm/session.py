@@ -9,6 +9,7 @@ WAIT  frame, number as expected, good      -> taken, ACK
       EOT                                  -> what is left is handed out, IDLE
       30 s without a frame                 -> what is unfinished is handed out, IDLE
 FRAME ENQ, then 3 s of silence             -> as ENQ in WAIT: the peer was restarted in the middle of a frame
+      checksum, then 3 s of silence        -> judged without its CR LF
 ```
 
 The frame that completes a message is answered only after the caller has said through `settle` whether the message is
@@ -29,9 +30,11 @@ from connectors.astm.records import RecordAssembler
 FRAME_SECONDS = 30.0
 """Silence after which an unfinished message is given up. Source: E1381-95, 6.7.2."""
 STALL_SECONDS = 3.0
-"""Silence after an ENQ inside a frame that makes it an ENQ: in text the next byte would follow. Not in the standard."""
-MESSAGE_SECONDS = 60.0
-"""Most time from the first frame of a message to its last."""
+"""Silence after an ENQ inside a frame that makes it an ENQ: in text the next byte would follow. Not in the standard.
+
+The same silence ends a frame of which only CR LF are missing."""
+MESSAGE_SECONDS = 1800.0
+"""Most time from the first frame of a message to its last. The standard names none: at 9600 baud 1 MiB takes 18 min."""
 MAX_MESSAGE_BYTES = 1 << 20
 
 
@@ -115,7 +118,17 @@ class AstmReceiver:
         check: bool = True,
         frame_seconds: float = FRAME_SECONDS,
         message_seconds: float = MESSAGE_SECONDS,
+        joins_until_cr: bool = False,
     ) -> None:
+        """Prepare for one connection.
+
+        Args:
+            max_message_bytes: A longer message is refused.
+            check: False takes frames with any checksum, or none.
+            frame_seconds: Silence after which an unfinished message is given up.
+            message_seconds: Most time for one message.
+            joins_until_cr: The device ends every piece of a long record with ETX.
+        """
         self._limit = max_message_bytes
         self._frame_seconds = frame_seconds
         self._message_seconds = message_seconds
@@ -123,7 +136,7 @@ class AstmReceiver:
         self._phase = _Phase.IDLE
         self._buffer = bytearray()
         self._due: _Due | None = None
-        self._records = RecordAssembler()
+        self._records = RecordAssembler(joins_until_cr=joins_until_cr)
         self._unsaved: tuple[bytes, ...] = ()
         self._expected = 1
         self._last: int | None = None
@@ -158,7 +171,8 @@ class AstmReceiver:
         """Take the next bytes from the peer. While a `settle` is owed they are only remembered."""
         self._buffer += data
         events = self._run()
-        is_stalled = self._phase is _Phase.FRAME and self._collector.ends_in_enquiry
+        may_be_over = self._collector.ends_in_enquiry or self._collector.may_be_whole
+        is_stalled = self._phase is _Phase.FRAME and may_be_over
         self._stall_timer = self._new_timer(STALL_SECONDS) if is_stalled else None
         return events
 
@@ -176,10 +190,18 @@ class AstmReceiver:
     def expire(self) -> list[Event]:
         """A timer ran out: give the unfinished message up and fall back to neutral."""
         if self._stall_timer is not None:
-            self._stall_timer, self._due = None, _Due.RESTART
+            self._stall_timer = None
+            if self._collector.may_be_whole:
+                return self._end_frame()
+            self._due = _Due.RESTART
             unfinished = self._records.drain() + self._collector.finish_raw()[: -len(ENQ)]
             return [Broken(unfinished, "the device started again in the middle of a frame")]
         return self._give_up("not completed in time")
+
+    def _end_frame(self) -> list[Event]:
+        frame = self._collector.finish()
+        self._phase = _Phase.WAIT
+        return self._on_frame(frame) if frame is not None else []
 
     def close(self) -> list[Event]:
         """The connection is gone: hand out what is unfinished."""

@@ -13,6 +13,7 @@ Source: SNIBE MAGLUMI X3 at a laboratory in India and the variant of the vendor'
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 
 from connectors.astm.framing import ACK, CR, ENQ, EOT, ETX, NAK, STX
@@ -30,6 +31,8 @@ from connectors.astm.session import (
 
 STEP_SECONDS = 0.15
 """Silence after which a device is taken to wait for the answer to STX or to its records; the vendor names no time."""
+
+_TEXT_END = re.compile(b"[" + ETX + ENQ + EOT + b"]")
 
 
 class _Phase(Enum):
@@ -150,9 +153,11 @@ class SimpleReceiver:
         events: list[Event] = []
         position = 0
         while self._due is None and position < len(self._buffer):
-            byte = bytes(self._buffer[position : position + 1])
-            position += 1
-            events += self._in_text(byte) if self._phase is _Phase.TEXT else self._between(byte)
+            if self._phase is _Phase.TEXT:
+                position, found = self._in_text(position)
+            else:
+                position, found = position + 1, self._between(bytes(self._buffer[position : position + 1]))
+            events += found
         del self._buffer[:position]
         return events
 
@@ -169,26 +174,32 @@ class SimpleReceiver:
             return self._on_end()
         return []
 
-    def _in_text(self, byte: bytes) -> list[Event]:
-        if byte == ETX:
+    def _in_text(self, start: int) -> tuple[int, list[Event]]:
+        """Take text from the buffer up to a mark; returns where to go on."""
+        mark = _TEXT_END.search(self._buffer, start)
+        end = mark.start() if mark else len(self._buffer)
+        if end > start:
+            room = max(self._limit - self._records.size - len(self._text), 0)
+            self._text += self._buffer[start : min(end, start + room)]
+            if end - start > room:
+                self._phase, self._due = _Phase.WAIT, _Due.BAD
+                return end, [Broken(self._drain(), f"message longer than {self._limit} bytes")]
+            if self._message_timer is None:
+                self._message_timer = self._new_timer(self._message_seconds)
+            self._wait_for_step()
+        if mark is None:
+            return end, []
+        if mark[0] == ETX:
             self._phase = _Phase.WAIT
-            return self._end_step()
-        if byte in {ENQ, EOT}:  # never part of a record: the device has given up or begun anew
-            return self._on_enquiry() if byte == ENQ else self._on_end()
-        self._text += byte.replace(b"\n", CR)
-        if self._records.size + len(self._text) > self._limit:
-            self._phase, self._due = _Phase.WAIT, _Due.BAD
-            return [Broken(self._drain(), f"message longer than {self._limit} bytes")]
-        if self._message_timer is None:
-            self._message_timer = self._new_timer(self._message_seconds)
-        self._wait_for_step()
-        return []
+            return end + 1, self._end_step()
+        # never part of a record: the device has given up or begun anew
+        return end + 1, self._on_enquiry() if mark[0] == ENQ else self._on_end()
 
     def _end_step(self) -> list[Event]:
         """Take what came since the last answer; the answer follows once a message in it is durable."""
         self._step_is_owed = False
         text = bytes(self._text)
-        if self._phase is _Phase.TEXT and text and not text.endswith(CR):
+        if self._phase is _Phase.TEXT and text and not text.endswith((CR, b"\n")):
             self._silence = self._new_timer(self._frame_seconds)  # in the middle of a record: no step yet
             return []
         self._text.clear()

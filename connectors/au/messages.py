@@ -34,6 +34,8 @@ MAX_MESSAGE_BYTES = 1 << 20
 MAX_GROUPS = 5_000
 
 _RUN_AT = re.compile(r"(\d{14})\s*$", re.ASCII)
+_BLOCK_NUMBER = re.compile(r"E\d{0,3}", re.ASCII)
+"""What follows an empty id: a width that is too large takes it in."""
 _NOT_READ: Final = ("DA", "DR")
 """Calibration and reagent blank: no source tells their fields; they are controls, read or not."""
 
@@ -93,22 +95,37 @@ def _read_results_as_sent(blocks: list[str], profile: DeviceProfile, flags: tupl
     """Read results by the profile; where only the id's width was changed at the machine, by the width it shows.
 
     Raises:
-        MessageError: They fit neither.
+        MessageError: They fit neither, or both and say different things.
     """
-    try:
+    width = sent_id_width(blocks[0])
+    if width is None or width == profile.au.specimen_width or not 4 <= width <= 40:  # noqa: PLR2004  as `AuLayout` has it
         return _read_results(blocks, profile, flags)
+    layout = profile.au.model_copy(update={"specimen_width": width})
+    changed = profile.model_copy(update={"au": layout})
+    try:
+        as_shown = _read_results(blocks, changed, (*flags, "specimen_width_changed"))
     except MessageError:
-        width = sent_id_width(blocks[0])
-        if width is None or not 4 <= width <= 40:  # noqa: PLR2004  the bounds of `AuLayout.specimen_width`
-            raise
-        layout = profile.au.model_copy(update={"specimen_width": width})
-        changed = profile.model_copy(update={"au": layout})
-        return _read_results(blocks, changed, (*flags, "specimen_width_changed"))
+        return _read_results(blocks, profile, flags)
+    try:
+        as_set = _read_results(blocks, profile, flags)
+    except MessageError:
+        return as_shown
+    if as_set.specimens != as_shown.specimens:
+        raise MessageError(
+            "the results can be read with the profile's width of the sample id, and otherwise with the one sent",
+            code="AU_LAYOUT", action="Compare the widths in the profile with the device's Online settings.",
+        )  # fmt: skip
+    return as_set
 
 
 def _read_results(blocks: list[str], profile: DeviceProfile, flags: tuple[str, ...]) -> InstrumentMessage:
     layout = profile.au
     identity = identity_of(blocks[0], layout.specimen_width)
+    if _BLOCK_NUMBER.fullmatch(identity.sample_id):
+        raise MessageError(
+            "the block number stands where the sample id is due",
+            code="AU_LAYOUT", action="Compare the widths in the profile with the device's Online settings.",
+        )  # fmt: skip
     found: list[Group] = []
     header = ""
     skipped = 0

@@ -27,10 +27,28 @@ _CODECS: Final = {
     "UNICODE UTF-8": "utf-8",
     "UTF8": "utf-8",  # Wondfo
     "UTF-8": "utf-8",
+    "UNICODE UTF8": "utf-8",
+    "GB18030": "gb18030",
+    "GBK": "gb18030",
+    "GB2312": "gb18030",
+    "BIG5": "big5",
+    "SHIFT_JIS": "shift_jis",
+    "SHIFT-JIS": "shift_jis",
+    "ISO IR100": "iso8859-1",
+    "LATIN1": "iso8859-1",
+    "WINDOWS-1252": "cp1252",
+    "CP1252": "cp1252",
+    "US-ASCII": "ascii",
     **{f"8859/{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))},
-    **{f"ISO-8859-{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))},
+    **{
+        name.format(part): f"iso8859-{part}"
+        for part in (*range(1, 12), *range(13, 17))
+        for name in ("ISO-8859-{}", "ISO8859-{}", "ISO_8859-{}", "ISO 8859-{}", "ISO8859/{}", "8859-{}")
+    },
 }
-"""MSH-18 to Python codec. CNS 11643 has none in Python: what UTF-8 and Latin-1 make of it is flagged."""
+"""MSH-18 to Python codec, with names that devices use instead of those of table 0211.
+
+CNS 11643 has none in Python: what UTF-8 and Latin-1 make of it is flagged."""
 _ESCAPING_SETS = frozenset({"ISO IR87", "ISO IR159"})
 """Sets to which a message switches by escape sequences in mid-text."""
 _WIDE: Final = (

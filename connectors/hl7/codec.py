@@ -106,10 +106,15 @@ class Segment:
         return tuple(text.split(mark))
 
     def values(self, number: int, component: int = 0, subcomponent: int = 0) -> tuple[str, ...]:
-        """Return field `number`, or a component or subcomponent, unescaped, for each repetition."""
+        """Return field `number`, or a component or subcomponent, unescaped, for each repetition.
+
+        What is cut no further has `^` and `&` between its parts, whatever the message has.
+        """
         text = self.raw(number)
         if not text:
             return ()
+        if number <= _DELIMITER_FIELD and self._declares(number):
+            return (text,)
         if self._delimiters.repetition not in text:  # by far the most frequent
             return (self._part(text, component, subcomponent),)
         return tuple(self._part(piece, component, subcomponent) for piece in self.repetitions(number))
@@ -119,8 +124,10 @@ class Segment:
         text = self.raw(number)
         if not text:
             return ""
+        if number <= _DELIMITER_FIELD and self._declares(number):
+            return text
         mark = self._delimiters.repetition
-        if mark and mark in text and not self._declares(number):
+        if mark and mark in text:
             text = text[: text.index(mark)]
         return self._part(text, component, subcomponent)
 
@@ -150,7 +157,16 @@ class Segment:
                 text = _nth(text, marks.component, component)
             if subcomponent:
                 text = _nth(text, marks.subcomponent, subcomponent)
+        if marks is not DEFAULT_DELIMITERS:
+            text = text.translate(_standard_marks(marks))
         return unescape(text, marks) if marks.escape in text else text
+
+
+@lru_cache(maxsize=64)
+def _standard_marks(marks: Delimiters) -> dict[int, str]:
+    """Return the standard's mark for each that cuts components and subcomponents."""
+    pairs = ((marks.component, DEFAULT_DELIMITERS.component), (marks.subcomponent, DEFAULT_DELIMITERS.subcomponent))
+    return {ord(mark): standard for mark, standard in pairs if mark}
 
 
 def _nth(text: str, mark: str, number: int) -> str:
@@ -248,7 +264,14 @@ def unescape(text: str, delimiters: Delimiters) -> str:
 
 @lru_cache(maxsize=64)
 def _named_escapes(marks: Delimiters) -> dict[str, str]:
-    named = {"F": marks.field, "S": marks.component, "T": marks.subcomponent, "R": marks.repetition, "E": marks.escape}
+    standard = DEFAULT_DELIMITERS
+    named = {
+        "F": marks.field,
+        "S": marks.component or standard.component,
+        "T": marks.subcomponent or standard.subcomponent,
+        "R": marks.repetition or standard.repetition,
+        "E": marks.escape,
+    }
     if marks.escape:  # where no truncation character is declared, P means nothing and stays as it is
         named["P"] = marks.truncation or f"{marks.escape}P{marks.escape}"
     return {**named, "H": "", "N": "", ".br": "\n"}

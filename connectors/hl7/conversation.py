@@ -39,6 +39,8 @@ _CONCERNS_WORK = re.compile(rb"[\r\n] {0,8}(?:MSA|QPD|QRD|QID|ORC)", re.IGNORECA
 """Messages without these segments are no queries and no answers: they need not be read here."""
 _MOST_IN_A_BATCH = 2000
 _CONTROL_ID_LENGTH = 20
+_SLOWEST = 200.0
+"""Bytes a second; a serial line at 2400 baud carries 240."""
 
 
 async def converse(
@@ -64,41 +66,54 @@ class _Conversation:
         self._line = line
         self._profile = profile
         self._limits = limits
-        self._shared = lines if profile.work.connections == "two" else DeviceLines()
+        self._has_own_line_for_work = profile.work.connections == "two"
+        self._shared = lines if self._has_own_line_for_work else DeviceLines()
+        self._place = self._shared.join(is_opened_for_work=line.is_for_work or not self._has_own_line_for_work)
         self._sender = Sender(self._write, profile)
         self._writing = asyncio.Lock()
-        self._sending: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        if self._profile.work.style == "none":
-            await self._receive()
-            return
+        try:
+            if self._profile.work.style == "none":
+                await self._receive()
+            else:
+                await self._speak_both_ways()
+        finally:
+            self._shared.leave(self._place)
+
+    async def _speak_both_ways(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._sending.append(group.create_task(self._send_answers()))
-                if self._profile.work.sends_unasked and self._line.desk is not None:
-                    self._sending.append(group.create_task(self._send_downloads(self._line.desk)))
+                sending = group.create_task(self._send_where_work_goes())
                 await self._receive()
-                self._stop_sending()
+                sending.cancel()
         except ExceptionGroup as failures:
             lost, others = failures.split(ConnectionError)
             if others is None and lost is not None:
                 raise ConnectionError("the device is gone, or does not read") from failures
             raise
 
-    def _stop_sending(self) -> None:
-        for task in self._sending:
-            task.cancel()
+    async def _send_where_work_goes(self) -> None:
+        """Send as long as work goes over this line, and again when it comes back to it."""
+        while True:
+            await self._place.until_for_work()
+            async with asyncio.TaskGroup() as group:
+                sending = [group.create_task(self._send_answers())]
+                if self._profile.work.sends_unasked and self._line.desk is not None:
+                    sending.append(group.create_task(self._send_downloads(self._line.desk)))
+                await self._place.until_not_for_work()
+                for task in sending:
+                    task.cancel()
 
     # the device speaks
 
     async def _receive(self) -> None:
         decoder = MllpDecoder(max_message_bytes=self._limits.max_message_bytes)
-        deadline: float | None = None
+        begun: float | None = None
         loop = asyncio.get_running_loop()
         data: bytes | None = None
         while data != b"":
-            left = None if deadline is None else deadline - loop.time()
+            left = None if begun is None else begun + self._time_for(decoder.open_bytes) - loop.time()
             data = await self._line.read(left) if left is None or left > 0 else None
             if data is None:
                 await self._take_all(decoder.give_up("not completed in time"))
@@ -106,14 +121,18 @@ class _Conversation:
                 blocks = decoder.feed(data)
                 await self._take_all(blocks)
                 # a message that began with these bytes gets its own time
-                deadline = None if blocks else deadline
+                begun = None if blocks else begun
             if not decoder.is_open:
-                deadline = None
-            elif deadline is None:
-                deadline = loop.time() + self._limits.message_seconds
+                begun = None
+            elif begun is None:
+                begun = loop.time()
         for block in decoder.give_up("connection closed before the message was complete"):
             if isinstance(block, BrokenBlock):
                 await self._line.keep(block.raw, block.reason)
+
+    def _time_for(self, size: int) -> float:
+        """Return the seconds that a message of which so many bytes have come may take: images go over serial lines."""
+        return self._limits.message_seconds + size / _SLOWEST
 
     async def _take_all(self, blocks: list[Block | BrokenBlock]) -> None:
         for block in blocks:
@@ -156,9 +175,7 @@ class _Conversation:
         """Note that the device has spoken here: a device with two lines is given work on the other one."""
         if self._profile.work.style == "none":
             return
-        self._shared.hear(self._header(raw) if self._shared.header is None else None)
-        if self._profile.work.connections == "two":
-            self._stop_sending()
+        self._shared.hear(self._place, self._header(raw) if self._shared.header is None else None)
 
     def _header(self, raw: bytes) -> Segment | None:
         try:
@@ -226,17 +243,11 @@ class _Conversation:
     def _next_id() -> str:
         return new_id().hex[:_CONTROL_ID_LENGTH]
 
-    async def _until_work_may_go_here(self) -> None:
-        if self._profile.work.connections == "two":
-            await self._shared.until_it_speaks()
-
     async def _send_answers(self) -> None:
-        await self._until_work_may_go_here()
         while True:
             await self._sender.answer(await self._shared.next())
 
     async def _send_downloads(self, desk: WorkDesk) -> None:
-        await self._until_work_may_go_here()
         while True:
             download = await desk.next_download()
             control_id = self._next_id()

@@ -1,8 +1,8 @@
 """The open lines of one device, for devices that take their work over a line of its own.
 
-Such a device has two connections: it speaks on one (queries, results), and is given work on the other. Which is which
-is known once it has spoken: every other line of the same address is for work. Answers to its queries wait here until
-that line takes them.
+Such a device has two connections: it speaks on one (queries, results), and is given work on the other. Where we open
+the one for work ourselves it is known from the start; else it is known once the device has spoken: the newest of its
+lines on which it has not. Answers to its queries wait here until that line takes them.
 
 Source: IHE LAW, message transport (two MLLP connections), read in specs.
 """
@@ -20,23 +20,81 @@ MOST_WAITING = 2000
 """Messages with work that wait for one device; a query beyond is told to try again."""
 
 
+class Place:
+    """One line among those of its device.
+
+    Attributes:
+        is_opened_for_work: We opened it to give the device its work.
+        has_spoken: The device has sent a message of its own on it.
+    """
+
+    def __init__(self, *, is_opened_for_work: bool) -> None:
+        self.is_opened_for_work = is_opened_for_work
+        self.has_spoken = False
+        self._may_send = asyncio.Event()
+        self._must_not = asyncio.Event()
+        self.allow(is_allowed=is_opened_for_work)
+
+    @property
+    def is_for_work(self) -> bool:
+        """True while work goes over this line."""
+        return self._may_send.is_set()
+
+    def allow(self, *, is_allowed: bool) -> None:
+        """Say whether work goes over this line from now on."""
+        yes, no = (self._may_send, self._must_not) if is_allowed else (self._must_not, self._may_send)
+        yes.set()
+        no.clear()
+
+    async def until_for_work(self) -> None:
+        """Wait until work goes over this line."""
+        await self._may_send.wait()
+
+    async def until_not_for_work(self) -> None:
+        """Wait until it does not."""
+        await self._must_not.wait()
+
+
 class DeviceLines:
     """What the lines of one device share."""
 
     def __init__(self) -> None:
-        self._spoken = asyncio.Event()
+        self._places: list[Place] = []
         self._waiting: asyncio.Queue[tuple[float, Outgoing]] = asyncio.Queue(MOST_WAITING)
         self.header: Segment | None = None
         """MSH of the last message the device sent, whose words ours use."""
 
-    def hear(self, header: Segment | None) -> None:
-        """Note that the device has spoken on one of its lines."""
-        self._spoken.set()
-        self.header = header or self.header
+    def join(self, *, is_opened_for_work: bool = False) -> Place:
+        """Add a line that has just been opened; it takes the work where no other one does."""
+        place = Place(is_opened_for_work=is_opened_for_work)
+        self._places.append(place)
+        if not any(each.is_for_work for each in self._places):
+            self._choose()
+        return place
 
-    async def until_it_speaks(self) -> None:
-        """Wait for the first message of the device on any line."""
-        await self._spoken.wait()
+    def leave(self, place: Place) -> None:
+        """Remove a line that is closed."""
+        self._places.remove(place)
+        if place.is_for_work:
+            place.allow(is_allowed=False)
+            self._choose()
+
+    def hear(self, place: Place, header: Segment | None) -> None:
+        """Note that the device has spoken on one of its lines.
+
+        A line that was opened meanwhile takes the work then: the one before it may be dead without our knowing.
+        """
+        place.has_spoken = True
+        self.header = header or self.header
+        self._choose()
+
+    def _choose(self) -> None:
+        """Let work go over the lines opened for it, else over the newest one on which the device has not spoken."""
+        chosen = [each for each in self._places if each.is_opened_for_work]
+        if not chosen and any(each.has_spoken for each in self._places):
+            chosen = [each for each in self._places if not each.has_spoken][-1:]
+        for each in self._places:
+            each.allow(is_allowed=each in chosen)
 
     def has_room_for(self, messages: int) -> bool:
         """Tell whether so many messages can wait."""

@@ -73,6 +73,11 @@ class MllpDecoder:
         """True while a message has begun and not ended."""
         return self._is_open
 
+    @property
+    def open_bytes(self) -> int:
+        """What has arrived of the message that has begun and not ended."""
+        return len(self._body)
+
     def feed(self, data: bytes) -> list[Block | BrokenBlock]:
         """Take the next bytes of the stream and return the blocks they complete. Empty blocks are no messages."""
         blocks: list[Block | BrokenBlock] = []

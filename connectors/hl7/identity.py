@@ -1,6 +1,9 @@
 """Tells a message that is sent again from a new one.
 
-MSH-10 alone is no key: devices leave it empty, send a constant, or start again at 1 with every power-up.
+MSH-10 alone is no key: devices leave it empty, send a constant, or start again at 1 with every power-up. A message is
+the same when MSH-10, MSH-7 and everything else are: all of it, but for the line ends and marks around and between its
+segments, which change with the way it came. A used control id with other content is a new message; a measurement that
+comes again in a message of its own is known by its own key.
 
 Source: HL7 2.5.1, 2.9.2.1 (sequence of messages); device facts read in specs.
 """
@@ -9,26 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Final
 
-_STAMP_FIELD, _CONTROL_FIELD = 7, 10
+_AROUND: Final = b"\x00\x0b\x1c\r\n "
+_LINE_ENDS: Final = (b"\r", b"\n", b"\r\n")
+_LINE_END = re.compile(rb"[\r\n]+")
 
 
-def transport_key(raw: bytes) -> str:
-    """Return 64 hex characters that are the same for two arrivals of one message of one device.
+def resent_digests(raw: bytes) -> tuple[str, ...]:
+    """Return the SHA-256, hex, of every form in which the same message may have come before; its own is the first.
 
-    The key is made of MSH-10, MSH-7 and everything else; the device is for the caller to add. Line ends and blanks
-    around the message do not count, so that a message is the same with and without its last CR.
+    The forms differ in what ends the segments (CR, LF or both) and in whether the last one is ended.
     """
-    text = raw.strip(b"\x00\x0b\x1c\r\n ")
-    end = re.search(rb"[\r\n]", text)
-    head, body = (text[: end.start()], text[end.start() :]) if end else (text, b"")
-    mark = head[3:4]
-    fields = head.split(mark) if mark and head[:3].upper() == b"MSH" else [head]
-    marks = []
-    for number in (_CONTROL_FIELD, _STAMP_FIELD):
-        position = number - 1  # MSH-1 is the delimiter itself
-        marks.append(fields[position] if position < len(fields) else b"")
-        fields[position : position + 1] = [b""] if position < len(fields) else []
-    rest = hashlib.sha256((mark or b"|").join(fields) + body).digest()
-    sizes = b",".join(str(len(mark)).encode() for mark in marks)
-    return hashlib.sha256(b"\x1e".join((sizes, *marks, rest))).hexdigest()
+    found = {hashlib.sha256(raw).hexdigest(): None}
+    segments = _LINE_END.split(raw.strip(_AROUND))
+    for end in _LINE_ENDS:
+        text = end.join(segments)
+        for form in (text, text + end):
+            found[hashlib.sha256(form).hexdigest()] = None
+    return tuple(found)

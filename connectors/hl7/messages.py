@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from connectors.hl7.codec import Hl7Message, Segment, parse_message
+from connectors.hl7.codec import DEFAULT_DELIMITERS, Hl7Message, Segment, parse_message
 from connectors.hl7.queries import read_query
 from domain.device_profile import DELETE_VALUE, DeviceProfile, FieldPath, first_value, parse_path
 from domain.device_reading import (
@@ -253,7 +253,18 @@ class _Reader:
             return "".join(part.strip() for part in segment.components(5))
         if value_type in _CODED and not any(part.strip() for part in segment.components(5)[:2]):
             return ""
+        if self._header.delimiters.repetition in segment.raw(5):
+            return self._repeated_value()
         return self._group.first(self._values).rstrip("^ ")
+
+    def _repeated_value(self) -> str:
+        """Return the value with everything that a device repeats in the field: none may be lost."""
+        for path in self._profile.value_fields:
+            texts = (value.strip().rstrip("^ ") for value in self._group.read(path))
+            found = [text for text in texts if text and text != DELETE_VALUE]
+            if found:
+                return DEFAULT_DELIMITERS.repetition.join(dict.fromkeys(found))
+        return ""
 
     def _instant(self, text: str) -> datetime | None:
         if text not in self._instants:

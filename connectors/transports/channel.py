@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from connectors.conversations import Speech, speech_of
-from connectors.line import ConnectionState, Line, ListenerLimits, Sink, Source, Store, TapPoint
+from connectors.conversations import speech_of
+from connectors.line import ConnectionState, Conversation, Line, ListenerLimits, Sink, Source, Store, TapPoint
 from connectors.transports.tls import TlsFiles
 from domain.clock import utc_now
 from domain.device_orders import WorkDesk
@@ -41,6 +42,11 @@ class Device:
     peers: frozenset[str] = frozenset()
     new_desk: Callable[[], WorkDesk | None] = lambda: None
     tap_point: TapPoint = field(default_factory=TapPoint, compare=False)
+
+    @cached_property
+    def converse(self) -> Conversation:
+        """What speaks the device's protocol, one for all its lines."""
+        return speech_of(self.profile).conversation()
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,13 @@ class OneConnection(ABC):
 
     transport: ClassVar[str] = "tcp"
 
-    def __init__(self, device: Device, setup: ChannelSetup, *, peer: str, longest_pause: float) -> None:
+    def __init__(
+        self, device: Device, setup: ChannelSetup, *, peer: str, longest_pause: float, is_for_work: bool = False
+    ) -> None:
         self._device = device
         self._setup = setup
         self._peer = peer
-        self._speech: Speech = speech_of(device.profile)
+        self._is_for_work = is_for_work
         self._pauses = Pauses(longest_pause)
         self._state: ConnectionState | None = None
         self._trouble = ""
@@ -154,10 +162,17 @@ class OneConnection(ABC):
             state = self._state = ConnectionState(
                 peer=self._peer, local_port=0, since=utc_now(), tap_point=self._device.tap_point
             )
-            line = line_to(self._device, self._setup, state, (source, sink), transport=self.transport)
+            line = line_to(
+                self._device,
+                self._setup,
+                state,
+                (source, sink),
+                transport=self.transport,
+                is_for_work=self._is_for_work,
+            )
             _log.info("line to %s is open", self._device.code)
             try:
-                await self._speech.converse(line, self._device.profile, self._setup.limits)
+                await self._device.converse(line, self._device.profile, self._setup.limits)
             finally:
                 if state.received:
                     self._pauses.reset()
@@ -170,7 +185,13 @@ class OneConnection(ABC):
 
 
 def line_to(
-    device: Device, setup: ChannelSetup, state: ConnectionState, ends: tuple[Source, Sink], *, transport: str
+    device: Device,
+    setup: ChannelSetup,
+    state: ConnectionState,
+    ends: tuple[Source, Sink],
+    *,
+    transport: str,
+    is_for_work: bool = False,
 ) -> Line:
     """Return the line on which a device's conversation runs, over the two ends of its connection."""
     return Line(
@@ -183,4 +204,5 @@ def line_to(
         transport=transport,
         device=device.code,
         desk=device.new_desk(),
+        is_for_work=is_for_work,
     )

@@ -9,22 +9,27 @@ from connectors.transports.folder import Folder
 from connectors.transports.serial import SerialLine
 from connectors.transports.tcp_client import Dialled
 from connectors.transports.tcp_server import OwnPort
-from domain.device_transport import DeviceTransport, Outgoing, OwnListener, SerialPort, WatchedFolder
+from connectors.transports.work_line import WithWorkLine
+from domain.device_transport import DeviceTransport, Outgoing, OwnListener, SerialPort, WatchedFolder, WorkLine
 
 
 def channel_for(transport: DeviceTransport, device: Device, setup: ChannelSetup) -> Channel | None:
     """Return the channel of a device, not yet running; None where it has none of its own (shared port, HTTP)."""
     match transport:
-        case OwnListener():
-            return OwnPort(device, setup, transport)
-        case Outgoing():
-            return Dialled(device, setup, transport)
+        case OwnListener(work_line=work_line):
+            return _with(work_line, OwnPort(device, setup, transport), device, setup)
+        case Outgoing(work_line=work_line):
+            return _with(work_line, Dialled(device, setup, transport), device, setup)
         case SerialPort():
             return SerialLine(device, setup, transport)
         case WatchedFolder():
             return Folder(device, setup, transport)
         case _:
             return None
+
+
+def _with(work_line: WorkLine | None, speaks: Channel, device: Device, setup: ChannelSetup) -> Channel:
+    return speaks if work_line is None else WithWorkLine(speaks, Dialled(device, setup, work_line))
 
 
 def endpoint_of(transport: DeviceTransport) -> str:

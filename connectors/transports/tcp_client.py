@@ -10,7 +10,7 @@ from connectors.line import Sink, Source
 from connectors.listener import close, keep_alive
 from connectors.transports.channel import ChannelSetup, Device, OneConnection
 from connectors.transports.tls import client_context
-from domain.device_transport import Outgoing
+from domain.device_transport import Outgoing, WorkLine
 
 _CONNECT_SECONDS = 10.0
 
@@ -18,8 +18,14 @@ _CONNECT_SECONDS = 10.0
 class Dialled(OneConnection):
     """Connects to the device and speaks with it until it hangs up, again and again."""
 
-    def __init__(self, device: Device, setup: ChannelSetup, transport: Outgoing) -> None:
-        super().__init__(device, setup, peer=f"{transport.host}:{transport.port}", longest_pause=transport.reconnect_s)
+    def __init__(self, device: Device, setup: ChannelSetup, transport: Outgoing | WorkLine) -> None:
+        super().__init__(
+            device,
+            setup,
+            peer=f"{transport.host}:{transport.port}",
+            longest_pause=transport.reconnect_s,
+            is_for_work=isinstance(transport, WorkLine),
+        )
         self._transport = transport
 
     @asynccontextmanager

@@ -37,7 +37,7 @@ class DevicePort(Listener):
 
     async def converse(self, line: Line, profile: DeviceProfile) -> None:
         """Speak the device's protocol until it closes the connection."""
-        await speech_of(profile).converse(line, profile, self.limits)
+        await self._device.converse(line, profile, self.limits)
 
     def refusal(self, source: str) -> str:
         """Return why an address is not let in, or ""."""

@@ -15,7 +15,7 @@ from connectors.hl7.answering import answer_query
 from connectors.hl7.codec import encode_message, parse_message
 from connectors.hl7.envelope import envelope_for
 from connectors.hl7.framing import split_batch
-from connectors.hl7.identity import transport_key
+from connectors.hl7.identity import resent_digests
 from connectors.hl7.messages import read_message
 from connectors.hl7.names import named_fields, segment_title
 from connectors.hl7.orders_in import read_orders
@@ -93,7 +93,7 @@ def test_what_is_written_anew_is_the_same_or_differs_as_listed(name, raw):
 def test_every_reader_is_total_and_quick_on_every_file(path):
     raw = path.read_bytes()
     began = time.perf_counter()
-    assert len(transport_key(raw)) == 64
+    assert set(resent_digests(raw.rstrip(b"\r\n"))) & set(resent_digests(raw))
     for part in split_batch(raw) or [raw]:
         commit_acknowledgements(part, StoreOutcome(accepted=True))
         assert isinstance(acknowledgements(part, StoreOutcome(accepted=True)), list)

@@ -7,7 +7,10 @@ from functools import cache
 from connectors.analyzers.simulated_values import chemistry_values, haematology_values
 from connectors.analyzers.simulator import ChemistryAnalyzerSimulator, HaematologyAnalyzerSimulator
 from connectors.astm.framing import ACK, ENQ, EOT, NAK, encode_frame
+from connectors.au.texts import framed as au_framed
+from connectors.dimension.texts import framed as dimension_framed
 from connectors.hl7.framing import encode_block
+from domain.device_profile import AuLayout
 
 _TOKENS = (
     b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x15", b"\x17", b"\x0b", b"\x1c", b"\x1c\r", b"\r", b"\n", b"\r\n",
@@ -23,6 +26,18 @@ _HAND_WRITTEN = (
     b"H|\\^&\rL|1\r",
     b"H|\\^&\rR|1|^^^WBC^1|  5.5|10*3/uL||H~A||F\rC|1|I|flag^high|I\rM|1|RR|" + b"A" * 300 + b"\rL|1|N\r",
 )
+_AU_TEXTS = (
+    "RB", "R 000301N0095             2600133", "RH000301N0095       2600133", "DB", "DE", "RE", "S 000301", "D ",
+    "D 000305N0081             2600305    E014  78.8  097 135.8  ", "DQ000305N0081             2600305001 E014  7.8",
+    "DH000305 0081       2600305    0014  78.8H ", "DA0", "X?", "d 000305N0081                          014   1.1",
+)  # fmt: skip
+_DIMENSION_FIELDS = (
+    ("P", "1", "1", "1"), ("I", "2600133"), ("I", ""), ("M", "A", "", "", "", "42"),
+    ("M", "R", "7"), ("C", "1"), ("", ""),
+    ("R", "0", "", "2600133", "1", "", "0", "301512231126", "1", "1", "2",
+     "GLU", "5.1", "mg/dL", "", "NA", "140", "", "3"),
+    ("R", "0", "", "2600133", "1", "", "0", "xx", "1", "1", "99999", "GLU"), ("Z", "9"),
+)  # fmt: skip
 _HL7_HAND_WRITTEN = (
     (
         b"MSH|^~\\&|a|b|c|d|20261123||OUL^R22|7|P|2.5.1|||NE|AL||UNICODE UTF-8\rSPM|1|T17&BARCODE||SER|||||||P\r"
@@ -68,6 +83,42 @@ def astm_dialogue(rng: random.Random) -> tuple[bytes, int]:
                 written.append(rng.choice((ENQ, ACK, NAK, EOT, rng.randbytes(rng.randint(1, 40)))))
         written.append(EOT if rng.random() < 0.9 else b"")
     return b"".join(written), frames
+
+
+def simple_dialogue(rng: random.Random) -> tuple[bytes, int]:
+    """Return what an analyzer with the simple link may send, and how many steps it took."""
+    written: list[bytes] = []
+    for _ in range(rng.randint(1, 3)):
+        message = rng.choice(astm_messages())
+        message = _damaged(rng, message) if rng.random() < 0.4 else message
+        records = [record + b"\r" for record in message.split(b"\r") if record]
+        texts = records if rng.random() < 0.3 else [message]
+        written.append(b"\x05" if rng.random() < 0.95 else b"")
+        for text in texts:
+            step = b"\x02" + text + b"\x03"
+            written.append(_damaged(rng, step) if rng.random() < 0.1 else step)
+        written.append(EOT if rng.random() < 0.9 else b"")
+    return b"".join(written), len(written)
+
+
+def text_blocks(rng: random.Random) -> tuple[bytes, int]:
+    """Return blocks between STX and ETX as AU and Dimension analyzers send them, and their number."""
+    written: list[bytes] = []
+    for _ in range(rng.randint(1, 8)):
+        block = rng.choice(block_messages())
+        block = _damaged(rng, block) if rng.random() < 0.4 else block
+        written += [block] * (1 if rng.random() < 0.9 else 3)
+        if rng.random() < 0.3:
+            written.append(rng.choice((ACK, NAK, b"\x02", b"\x17", rng.randbytes(3))))
+    return b"".join(written), len(written)
+
+
+@cache
+def block_messages() -> tuple[bytes, ...]:
+    layouts = (AuLayout(), AuLayout(has_check_byte=True, specimen_width=20))
+    au = [au_framed(text, layout) for text in _AU_TEXTS for layout in layouts]
+    more = [block.replace(b"\x03", b"\x17") for block in au[:4]]
+    return (*au, *more, *(dimension_framed(*fields) for fields in _DIMENSION_FIELDS))
 
 
 def bare_astm(rng: random.Random) -> tuple[bytes, int]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import selectors
 import socket
 import time
 import tracemalloc
@@ -26,6 +25,7 @@ from domain.errors import MessageError
 from domain.observations import ReceivedMessage, StoreOutcome
 from inbox.instruments import read
 from inbox.readable import is_surely_readable
+from tests.fuzz.clock import Ear, FakeClockLoop
 
 HL7 = DeviceProfile(protocol="hl7")
 ASTM = DeviceProfile(protocol="astm")
@@ -169,48 +169,6 @@ def test_escapes_in_escapes_take_no_longer_than_the_bytes(text: bytes):
         assert len(read(astm, ASTM).specimens[0].observations) == 1
 
 
-class FakeClockLoop(asyncio.SelectorEventLoop):
-    """A loop in which waiting takes no time: where nothing can happen, the clock goes on to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__(_FakeClockSelector())
-
-    def time(self) -> float:
-        return self._selector.now
-
-
-class _FakeClockSelector(selectors.SelectSelector):
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list:
-        ready = super().select(0)
-        if not ready and timeout is None:
-            raise AssertionError("nothing will ever happen")
-        if not ready:
-            self.now += timeout or 0
-        return ready
-
-
-class Ear:
-    """What a device hears: in the place of a StreamWriter, which needs a socket."""
-
-    def __init__(self) -> None:
-        self.heard = b""
-        self.transport = self
-
-    async def drain(self) -> None:
-        """Everything is taken at once."""
-
-    def write(self, data: bytes) -> None:
-        self.heard += data
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def is_closing(self) -> bool:
-        return False
-
-
 async def trickle(
     converse: Callable, profile: DeviceProfile, data: bytes, seconds_between: float
 ) -> tuple[list[ReceivedMessage], list[float], bytes]:
@@ -264,6 +222,17 @@ def test_a_slow_line_is_no_attack():
     kept, _, heard = loop.run_until_complete(trickle(hl7_conversation.converse, HL7, block, 50 / len(block)))
     loop.close()
     assert [message.raw for message in kept] == [HEAD]
+    assert b"MSA|AA|7" in heard
+
+
+def test_a_long_message_on_a_slow_line_has_the_time_it_needs():
+    """An image of 24 kB at 2400 baud takes longer than a minute."""
+    loop = FakeClockLoop()
+    block = encode_block(HEAD + b"OBX|1|ED|K||^image^png^Base64^" + b"A" * 24_000 + b"\r")
+    kept, at, heard = loop.run_until_complete(trickle(hl7_conversation.converse, HL7, block, 1 / 240))
+    loop.close()
+    assert [message.framing_error for message in kept] == [""]
+    assert at[0] > 90
     assert b"MSA|AA|7" in heard
 
 

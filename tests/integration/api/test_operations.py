@@ -235,6 +235,7 @@ async def test_a_payload_sealed_with_another_key_is_a_plain_problem(api):
 
 async def test_the_auditor_reads_the_chain_of_a_branch_page_by_page(api):
     await api.place()
+    await api.place()
     auditor = api.staff_as("auditor")
     first = (await auditor.get("/v1/audit", params={"chain": "DEL", "limit": 1})).json()
     second = (

@@ -167,6 +167,38 @@ async def test_bytes_that_were_cut_off_before_are_no_duplicate(bench: Bench, inb
     assert (await inbox.take(raw, "BC-1", protocol="hl7")).state is MessageState.MATCHED
 
 
+async def test_a_message_sent_again_with_other_line_ends_is_a_duplicate(bench: Bench, inbox: Inbox):
+    order = await bench.received("CBC")
+    raw = simulated_haematology(barcode(order), {"HGB": "11.9"})
+    first = await inbox.take(raw, "BC-1", protocol="hl7")
+    forms = (raw.rstrip(b"\r"), raw.replace(b"\r", b"\r\n"), raw.replace(b"\r", b"\n"))
+    for form in forms:
+        again = await inbox.take(form, "BC-1", protocol="hl7")
+        assert (again.state, again.duplicate_of) == (MessageState.DUPLICATE, first.id)
+    assert len(await bench.results(order, "HGB")) == 1
+
+
+async def test_a_control_id_used_again_with_other_content_is_a_new_message(bench: Bench, inbox: Inbox):
+    """Devices begin at 1 again with every power-up, or never count at all."""
+    order = await bench.received("CBC")
+    raw = simulated_haematology(barcode(order), {"HGB": "11.9"})
+    header = raw.split(b"\r", 1)[0]
+    await inbox.take(raw, "BC-1", protocol="hl7")
+    other = header + b"\r" + simulated_haematology(barcode(order), {"HGB": "12.4"}).split(b"\r", 1)[1]
+    assert (await inbox.take(other, "BC-1", protocol="hl7")).state is MessageState.MATCHED
+    assert [result.value_text for result in await bench.results(order, "HGB")] == ["11.9", "12.4"]
+
+
+async def test_a_message_written_anew_with_another_time_brings_nothing_twice(bench: Bench, inbox: Inbox):
+    order = await bench.received("CBC")
+    raw = simulated_haematology(barcode(order), {"HGB": "11.9"})
+    fields = raw.split(b"|")
+    await inbox.take(raw, "BC-1", protocol="hl7")
+    later = b"|".join([*fields[:6], b"20991231235959", *fields[7:]])
+    assert (await inbox.take(later, "BC-1", protocol="hl7")).state is MessageState.MATCHED
+    assert [result.value_text for result in await bench.results(order, "HGB")] == ["11.9"]
+
+
 async def test_a_message_that_is_read_again_on_purpose_is_not_its_own_duplicate(bench: Bench, inbox: Inbox):
     order = await bench.received()
     raw = chemistry(barcode(order), ("CREA", "1.1"), ("NEW", "3"))

@@ -14,6 +14,7 @@ def device(code, protocol="astm", peers=(), is_active=True, **transport):
 SERIAL = {"kind": "serial", "device": "/dev/ttyS0"}
 PORT = {"kind": "tcp_server", "port": 7001}
 OUT = {"kind": "tcp_client", "host": "Ana.lab", "port": 5000}
+WORK = {"host": "ana.lab", "port": 5000}
 FOLDER = {"kind": "folder", "path": "/data/in"}
 
 
@@ -24,6 +25,7 @@ FOLDER = {"kind": "folder", "path": "/data/in"}
         (device("A", **PORT), device("B", "hl7", **PORT), "ANALYZER_PORT_TAKEN"),
         (device("A", **FOLDER), device("B", **{**FOLDER, "path": "/data/in/"}), "ANALYZER_FOLDER_TAKEN"),
         (device("A", **OUT), device("B", "hl7", **{**OUT, "host": "ana.lab"}), "ANALYZER_ADDRESS_TAKEN"),
+        (device("A", **OUT), device("B", "hl7", **PORT, work_line=WORK), "ANALYZER_ADDRESS_TAKEN"),
         (device("A", peers=["10.0.0.1"]), device("B", peers=["10.0.0.2", "10.0.0.1"]), "ANALYZER_ADDRESS_TAKEN"),
     ],
 )

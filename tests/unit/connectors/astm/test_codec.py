@@ -132,3 +132,15 @@ def test_a_record_knows_its_text_and_its_length():
     header, result = parse_records("H|\\^&||a\r  R|1|x  ")
     assert (header.text, header.field_count) == ("H|\\^&||a", 4)
     assert (result.text, result.raw(3)) == ("R|1|x  ", "x  ")
+
+
+def test_a_lone_escape_character_does_not_hide_the_sequence_after_it():
+    assert unescape("AT&T &F& x", DEFAULT_DELIMITERS) == "AT&T | x"
+    assert unescape("a&b&c&S&d", DEFAULT_DELIMITERS) == "a&b&c^d"
+    assert unescape("&X4142&&Zlocal&", DEFAULT_DELIMITERS) == "AB"
+
+
+def test_components_of_a_whole_field_are_joined_alike_whatever_the_message_has():
+    record = parse_records("H!~$%!!!x\rR!1!$$$K!-1$0.750~2$3")[1]
+    assert record.values(4) == ("-1^0.750", "2^3")
+    assert record.text_of(4) == "-1$0.750~2$3"

@@ -5,7 +5,7 @@ from astm.codec import make_checksum
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.astm.framing import BadFrame, Frame, FrameCollector, checksum, encode_frame, frames_of
+from connectors.astm.framing import STX, BadFrame, Frame, FrameCollector, checksum, encode_frame, frames_of
 
 FORBIDDEN = b"\x01\x02\x03\x04\x05\x06\x0a\x10\x11\x12\x13\x14\x15\x16\x17"
 TEXT = st.binary(max_size=300).map(lambda raw: raw.translate(None, FORBIDDEN))
@@ -129,4 +129,38 @@ def test_every_frame_may_end_in_etx():
 def test_a_control_character_in_the_text_is_refused_even_with_a_right_checksum(byte):
     (frame,) = collect(encode_frame(1, b"R|1|" + byte, is_last=True))
     assert "control character" in frame.reason
-    assert isinstance(collect(encode_frame(1, b"R|1|" + byte, is_last=True), check=False)[0], Frame)
+    # without checksums a new STX is all that tells a frame that was cut off
+    kind = BadFrame if byte == STX else Frame
+    assert isinstance(collect(encode_frame(1, b"R|1|" + byte, is_last=True), check=False)[0], kind)
+
+
+@pytest.mark.parametrize("ending", [b"\r\n", b"\n\x04", b"\x04", b"\x02", b"00\r\n", b"xyz\r"])
+def test_frames_without_a_checksum(ending: bytes):
+    (frame, *rest) = collect(b"\x021R|1\r\x03" + ending, check=False)
+    assert (frame, rest) == (Frame(1, b"R|1\r", is_last=True), [])
+
+
+def test_a_missing_checksum_is_refused_at_once():
+    (frame,) = collect(b"\x021R|1\r\x03\r\n")
+    assert isinstance(frame, BadFrame)
+
+
+def test_a_line_feed_is_taken_for_a_lost_end_mark_until_the_same_comes_again():
+    collector = FrameCollector()
+
+    def heard(raw: bytes) -> Frame | BadFrame | None:
+        collector.open()
+        return collector.take(raw, 1)[0]
+
+    for text in (b"H|\\^&\r\nP|1\r\n", b"R|1\r\n"):
+        raw = encode_frame(1, text, is_last=True)
+        first, again = heard(raw), heard(raw)
+        assert isinstance(first, BadFrame) == text.startswith(b"H")
+        assert again == Frame(1, text, is_last=True)
+
+
+def test_a_lost_end_mark_that_is_lost_again_in_another_frame_is_refused():
+    collector = FrameCollector()
+    for text in (b"1P|1\r03\r\n", b"1O|1\r51\r\n", b"1R|1\r77\r\n"):
+        collector.open()
+        assert isinstance(collector.take(text, 0)[0], BadFrame)

@@ -235,3 +235,25 @@ def test_what_a_sender_repeats_after_a_break_counts_once():
 
 def test_a_query_taken_back_is_no_query():
     assert read_message(message("Q|1|^7||||||||||A"), GENERIC).kind is MessageKind.OTHER
+
+
+def test_every_repetition_of_a_comment_is_kept():
+    (row,) = rows("R|1|^^^GLU|5.4", "C|1|I|LIP^lipemic\\HEM^haemolytic|I")
+    assert row.comments == ("LIP lipemic; HEM haemolytic",)
+
+
+def test_values_and_ranges_are_the_same_with_other_marks():
+    raw = b"H!~$%!!!x\rO!1!T17\rR!1!$$$HIV!-1$0.750!COI!$DEFAULT\rL!1\r"
+    (specimen,) = read_message(raw, GENERIC).specimens
+    plain = raw.replace(b"!", b"|").replace(b"~", b"\\").replace(b"$", b"^").replace(b"%", b"&")
+    assert specimen == read_message(plain, GENERIC).specimens[0]
+    assert specimen.observations[0].value == "-1^0.750"
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [("A\\B", "A\\B"), ("5.1\\5.1", "5.1"), ("\\5.1", "5.1"), ('""\\5.1', "5.1"), ("1^0.7\\2", "1^0.7\\2")],
+)
+def test_no_repetition_of_a_value_is_lost(sent: str, read: str):
+    (row,) = rows(f"R|1|^^^GLU|{sent}")
+    assert row.value == read

@@ -1,4 +1,5 @@
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -55,10 +56,9 @@ def test_nothing_is_lost_and_the_size_is_right(texts):
     held = assembler.size
     rest = assembler.drain()
     assert held in {len(rest), len(rest) - 1}
-    blank = [b"", b"\n", b" "]
-    sent = [record for record in b"".join(texts).split(b"\r") if record.strip(b"\n ") or record not in blank]
-    kept = [record for record in b"".join([*messages, rest]).split(b"\r") if record.strip(b"\n ")]
-    assert kept == [record for record in sent if record.strip(b"\n ")]
+    sent = [record for record in re.split(rb"[\r\n]", b"".join(texts)) if record.strip(b" ")]
+    kept = [record for record in b"".join([*messages, rest]).split(b"\r") if record.strip(b" ")]
+    assert kept == sent
 
 
 def test_http_bodies():
@@ -104,3 +104,46 @@ def test_a_terminator_without_its_cr_is_seen(tail, is_terminator):
     assembler = RecordAssembler()
     assembler.add(b"H|\\^&\r" + tail.encode(), is_last=False)
     assert assembler.is_in_terminator == is_terminator
+
+
+LONG = b"M|1|" + b"h" * 2500
+
+
+def added(texts: list[bytes], **how: bool) -> tuple[list[bytes], bytes]:
+    assembler = RecordAssembler(**how)
+    messages = [message for text in texts for message in assembler.add(text, is_last=True)]
+    return messages, assembler.drain()
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_records_in_frames_may_end_with_a_line_feed(end: bytes):
+    records = MESSAGE.rstrip(b"\r").split(b"\r")
+    assert added([record + end for record in records]) == ([MESSAGE], b"")
+    assert added([end.join(records) + end]) == ([MESSAGE], b"")
+    assert added([end.join(records)]) == ([MESSAGE], b"")
+
+
+def test_a_record_of_240_characters_without_cr_ends_where_another_begins():
+    comment = b"C|1|I|" + b"x" * 234
+    whole = b"H|\\^&\rR|1|^^^GLU|5\r" + comment + b"\rR|2|^^^K|4\rL|1|N\r"
+    assert added(whole.rstrip(b"\r").split(b"\r")) == ([whole], b"")
+
+
+def test_a_piece_of_240_characters_goes_on_where_the_device_ends_its_records_with_cr():
+    record = b"C|1|I|" + b"x" * 234 + b"R|1|2|3"
+    assert added([b"H|\\^&\r", record[:240], record[240:] + b"\r", b"L|1|N\r"]) == (
+        [b"H|\\^&\r" + record + b"\rL|1|N\r"], b"",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [17, 230, 240, 1024])
+def test_pieces_of_any_length_are_joined_for_a_device_known_to_send_them(size: int):
+    message = b"H|\\^&\r" + LONG + b"\rL|1|N\r"
+    texts = [message[start : start + size] for start in range(0, len(message), size)]
+    assert added(texts, joins_until_cr=True) == ([message], b"")
+
+
+def test_such_a_device_may_leave_the_cr_out_all_the_same():
+    records = [b"H|\\^&", LONG, b"R|1|^^^GLU|5", b"L|1|N"]
+    assert added(records, joins_until_cr=True) == ([b"\r".join(records) + b"\r"], b"")
+    assert added([b"\r".join(records)], joins_until_cr=True) == ([b"\r".join(records) + b"\r"], b"")

@@ -171,7 +171,7 @@ def test_the_frame_timer_starts_again_with_each_frame_and_not_with_each_byte():
     assert receiver.timers == (first,)
     receiver.feed(frame[4:])
     assert receiver.timers[0].serial > first.serial
-    assert [timer.seconds for timer in receiver.timers] == [30.0, 60.0]
+    assert [timer.seconds for timer in receiver.timers] == [30.0, 1800.0]
 
 
 def test_an_enquiry_inside_a_frame_is_never_taken_for_a_new_session():
@@ -308,3 +308,46 @@ def test_any_bytes_are_survived(pieces, is_durable):
     assert peer.receiver.is_settled
     peer.is_durable = True
     assert peer.say(EOT + ENQ)[-1:] == ACK
+
+
+def test_a_device_that_leaves_cr_lf_out_is_answered_after_a_short_silence():
+    peer = Peer()
+    assert peer.say(ENQ) == ACK
+    for frame in frames_of(MESSAGE):
+        assert peer.say(frame[:-2]) == b""
+        assert peer.receiver.timers[-1].seconds < 10
+        peer.wait()
+    assert peer.replies == ACK * 6
+    assert peer.messages == [MESSAGE]
+
+
+def test_a_device_without_checksums_is_answered_whatever_it_leaves_out():
+    for left in (0, -2, -4):
+        peer = Peer(AstmReceiver(check=False))
+        peer.say(ENQ)
+        for frame in frames_of(MESSAGE):
+            peer.say(frame[:-4] + frame[len(frame) + left :])
+            if len(peer.receiver.timers) == 3:
+                peer.wait()
+        assert peer.replies == ACK * 6
+        assert peer.messages == [MESSAGE]
+
+
+def test_a_device_that_ends_records_with_cr_lf_is_taken_when_it_sends_the_same_again():
+    peer = Peer()
+    text = MESSAGE.replace(b"\r", b"\r\n")
+    frame = encode_frame(1, text, is_last=True)
+    assert peer.say(ENQ, frame) == ACK + NAK
+    assert peer.say(frame) == ACK
+    assert peer.say(EOT, ENQ, frame, EOT) == ACK * 2
+    assert peer.messages == [MESSAGE] * 2
+
+
+def test_a_message_may_take_far_longer_than_one_frame():
+    """At 9600 baud a batch of many tubes takes minutes; only silence ends it."""
+    receiver = AstmReceiver()
+    receiver.feed(ENQ)
+    for frame in frames_of(MESSAGE)[:2]:
+        receiver.feed(frame)
+    silence, whole = receiver.timers
+    assert (silence.seconds, whole.seconds > 600) == (30.0, True)

@@ -175,3 +175,23 @@ def test_what_is_written_is_read(rows: list):
     text = "".join(f"{test:03d}{value!s:>6}{marks:<2}" for test, value, marks in rows).rstrip()
     found = read_message(new_result(text), NEW).specimens[0].observations
     assert [(row.code, row.value) for row in found] == [(f"{test:03d}", str(value)) for test, value, _ in rows]
+
+
+def test_results_that_can_be_read_in_two_ways_are_read_in_none():
+    """The id's width was changed at the machine and both widths give results: one of them would be wrong."""
+    text = "D 000101 0001             2643830    E85 344.7  07  1148  "
+    layout = {"specimen_width": 10, "test_width": 2}
+    profile = DeviceProfile.model_validate({"protocol": "au", "au": layout})
+    with pytest.raises(MessageError) as caught:
+        read_message(text.encode(), profile)
+    assert caught.value.code == "AU_LAYOUT"
+    as_set = DeviceProfile.model_validate({"protocol": "au", "au": {**layout, "specimen_width": 20}})
+    assert read_message(text.encode(), as_set).specimens[0].specimen_id == "2643830"
+
+
+def test_a_block_number_is_no_sample_id():
+    text = "D 000101 0001            E0             20261123101500165   928  406 438.4"
+    layout = {"specimen_width": 15, "results_offset": 30}
+    with pytest.raises(MessageError) as caught:
+        read_message(text.encode(), DeviceProfile.model_validate({"protocol": "au", "au": layout}))
+    assert caught.value.code == "AU_LAYOUT"

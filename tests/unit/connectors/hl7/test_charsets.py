@@ -29,6 +29,12 @@ def shown(raw: bytes) -> str:
         ("BIG-5", "big5"),
         ("KS X 1001", "euc_kr"),
         ("ISO IR14", "shift_jis"),
+        ("GBK", "gb18030"),
+        ("GB2312", "gb18030"),
+        ("8859-1", "latin-1"),
+        ("iso8859-1", "latin-1"),
+        ("ISO 8859-15", "iso8859-15"),
+        ("BIG5", "big5"),
     ],
 )
 def test_declared_sets(declared, codec):

@@ -211,3 +211,18 @@ def test_batch_headers_declare_their_own_delimiters():
 def test_blanks_at_the_end_of_a_line_belong_to_its_last_field():
     assert parse_message(b"MSH|^~\\&|A\r  OBX|1|ST|X||5  \r   \r").segments[1].raw(5) == "5  "
     assert unescape("cut\\P\\", DEFAULT_DELIMITERS) == "cut\\P\\"
+
+
+def test_what_stands_between_parts_is_the_same_whatever_the_message_has():
+    message = parse_message(b"MSH#!@\\$#A\rOBX#1#CE#K!Kalium##POS!Positiv$x!L#a!b@c!d\r")
+    row = message.segments[1]
+    assert (row.value(5), row.value(5, 2), row.values(6)) == ("POS^Positiv&x^L", "Positiv&x", ("a^b", "c^d"))
+    assert message.header.value(2) == "!@\\$"
+    swapped = parse_message(b"MSH|&~\\^|A\rOBX|1|CE|K||POS&Pos^x\r").segments[1]
+    assert swapped.value(5) == "POS^Pos&x"
+
+
+def test_a_sequence_for_a_mark_that_is_not_declared_means_the_standard_one():
+    message = parse_message(b"MSH|^~\\|A\rOBX|1|ST|K||A\\T\\B\r")
+    assert message.segments[1].value(5) == "A&B"
+    assert parse_message(b"MSH|^|A\rOBX|1|ST|K||A\\T\\B\r").segments[1].value(5) == "A\\T\\B"

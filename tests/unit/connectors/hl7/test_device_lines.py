@@ -43,11 +43,57 @@ async def test_there_is_an_end_to_what_waits():
     assert not lines.has_room_for(1)
 
 
-async def test_the_first_word_of_a_device_is_waited_for():
+async def test_the_first_word_of_a_device_tells_which_line_is_which():
     lines = DeviceLines()
-    waiting = asyncio.ensure_future(lines.until_it_speaks())
+    speaks, listens = lines.join(), lines.join()
+    waiting = asyncio.ensure_future(listens.until_for_work())
     await asyncio.sleep(0)
     assert not waiting.done()
-    lines.hear(None)
+    lines.hear(speaks, None)
     await asyncio.wait_for(waiting, 1)
+    assert (speaks.is_for_work, listens.is_for_work) == (False, True)
     assert lines.header is None
+
+
+async def test_a_line_that_comes_later_takes_the_work_where_no_other_does():
+    lines = DeviceLines()
+    speaks = lines.join()
+    lines.hear(speaks, None)
+    listens = lines.join()
+    assert listens.is_for_work
+    lines.leave(listens)
+    assert not listens.is_for_work
+    assert lines.join().is_for_work
+
+
+async def test_a_line_on_which_the_device_speaks_again_after_a_break_is_not_taken_for_the_other():
+    lines = DeviceLines()
+    speaks, listens = lines.join(), lines.join()
+    lines.hear(speaks, None)
+    lines.leave(speaks)
+    again = lines.join()
+    assert (again.is_for_work, listens.is_for_work) == (False, True)
+    lines.hear(again, None)
+    assert (again.is_for_work, listens.is_for_work) == (False, True)
+
+
+async def test_a_line_that_was_opened_anew_replaces_a_dead_one():
+    lines = DeviceLines()
+    speaks, dead = lines.join(), lines.join()
+    lines.hear(speaks, None)
+    anew = lines.join()
+    assert dead.is_for_work
+    lines.hear(speaks, None)
+    await asyncio.wait_for(dead.until_not_for_work(), 1)
+    assert anew.is_for_work
+
+
+async def test_a_line_opened_for_work_takes_it_at_once_and_whatever_is_said_on_it():
+    lines = DeviceLines()
+    ours = lines.join(is_opened_for_work=True)
+    theirs = lines.join()
+    for spoken_on in (ours, theirs):
+        lines.hear(spoken_on, None)
+        assert (ours.is_for_work, theirs.is_for_work) == (True, False)
+    lines.leave(ours)
+    assert not theirs.is_for_work

@@ -283,3 +283,12 @@ def test_any_segments_are_read_or_refused_and_no_row_is_lost(segments, kind):
     if read is not None and read.kind is MessageKind.RESULTS:
         sent = sum(line.strip().upper().startswith("OBX") for line in raw.decode().replace("\n", "\r").split("\r"))
         assert sum(len(specimen.observations) for specimen in read.specimens) + read.skipped_rows == sent
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"), [("A~B", "A~B"), ("5.1~5.1", "5.1"), ("~5.1", "5.1"), ("A^B^L~C", "A^B^L~C")]
+)
+def test_no_repetition_of_a_value_is_lost(sent: str, read: str):
+    raw = f"MSH|^~\\&|||||||ORU^R01|1|P|2.5\rOBR|1||T17\rOBX|1|ST|GLU||{sent}|mmol/L\r".encode()
+    (specimen,) = read_message(raw, DeviceProfile(protocol="hl7")).specimens
+    assert specimen.observations[0].value == read
