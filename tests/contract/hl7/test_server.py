@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 
 import pytest
 
@@ -14,6 +13,7 @@ from connectors.hl7.framing import Block, MllpDecoder, encode_block
 from connectors.hl7.server import Hl7Server
 from connectors.line import ListenerLimits
 from domain.observations import ReceivedMessage, StoreOutcome
+from tests.fixtures.deaf_device import deaf_device, shout
 
 SPECIMENS = ["261123000017", "261123000028"]
 
@@ -192,22 +192,9 @@ async def test_a_peer_that_hangs_up_leaves_its_bytes():
 
 async def test_a_device_that_does_not_read_is_dropped():
     shelf = Shelf()
-    wordy = message("x" * 250).replace(b"|BC|M|", b"|" + b"y" * 250 + b"|" + b"z" * 250 + b"|")
-    async with listening(shelf, write_seconds=0.05) as server:
-        deaf = socket.socket()
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(deaf, ("127.0.0.1", server.port))
-
-        async def shout() -> None:
-            async with asyncio.timeout(20):
-                while True:
-                    await loop.sock_sendall(deaf, encode_block(wordy) * 100)
-
+    async with listening(shelf, write_seconds=0.05) as server, deaf_device(server) as deaf:
         with pytest.raises(ConnectionError):
-            await shout()
-        deaf.close()
+            await shout(deaf, encode_block(message()) * 100)
     assert shelf.messages
 
 

@@ -13,6 +13,7 @@ from connectors.line import ListenerLimits
 from domain.device_orders import DeviceWork, Download, DownloadResult, WorkAction, WorkQuery
 from domain.device_profile import DeviceProfile, WorkRules
 from domain.observations import StoreOutcome
+from tests.fixtures.deaf_device import deaf_device
 from tests.unit.connectors.hl7.work import cepheid_query, display_query, law_query, worklist_query
 
 RESULT = b"MSH|^~\\&|ALN|LAB1|LIS|LAB1|20260901||ORU^R01|R1|P|2.5.1\rOBR|1||S1\rOBX|1|NM|GLU||5\r"
@@ -441,12 +442,10 @@ async def test_a_block_of_very_many_messages_is_kept_whole_and_refused():
 
 async def test_a_device_that_does_not_read_loses_its_connection_and_the_work_goes_back():
     desk = Desk()
-    profile = DeviceProfile(protocol="hl7", work=WorkRules(style="law", sends_unasked=True, answer_s=5))
+    profile = DeviceProfile(protocol="hl7", work=WorkRules(style="law", sends_unasked=True))
     limits = ListenerLimits(write_seconds=0.1)
     server = Hl7Server("127.0.0.1", 0, Shelf(), limits=limits, profile_for=lambda _p: profile, desk_for=lambda _p: desk)
-    async with server:
-        _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
-        desk.send(tube("S" * 40, *(f"{number}" * 10 for number in range(40_000))))
-        assert (await desk.outcome())[0] is DownloadResult.UNDELIVERED
-        writer.close()
+    async with server, deaf_device(server):
+        desk.send(tube("S1", *(f"{number:01000}" for number in range(500))))  # more than waits in buffers
+        assert await desk.outcome() == (DownloadResult.UNDELIVERED, "the connection ended")
     assert (server.totals["accepted"], server.totals["failed"]) == (1, 0)

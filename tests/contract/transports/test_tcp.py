@@ -15,6 +15,7 @@ from domain.device_profile import DeviceProfile
 from domain.device_transport import Outgoing, OwnListener
 from tests.contract.transports.running import free_port, running, until
 from tests.fixtures.certificates import Certificates
+from tests.fixtures.deaf_device import deaf_device, shout
 from tests.fixtures.shelf import Shelf
 
 MESSAGE = b"H|\\^&|||SIM\rP|1\rO|1|261123000017||^^^GLU\rR|1|^^^GLU|126.4|mg/dL\rL|1|N\r"
@@ -104,17 +105,10 @@ async def test_a_peer_that_does_not_read_is_dropped():
     shelf, port = Shelf(), free_port()
     profile = DeviceProfile(protocol="hl7")
     async with running(opened(shelf, OwnListener(port=port), profile=profile, write_seconds=0.2)) as channel:
-        await until(lambda: listens(port))
-        with socket.socket() as peer:
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            peer.connect(("127.0.0.1", port))
-            peer.setblocking(False)
-            block = b"\x0b" + HL7 + b"\x1c\r"
-            loop = asyncio.get_running_loop()
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                async with asyncio.timeout(20):
-                    while True:
-                        await loop.sock_sendall(peer, block * 500)
+        await until(lambda: channel._port)
+        async with deaf_device(channel._port) as peer:
+            with pytest.raises(ConnectionError):
+                await shout(peer, (b"\x0b" + HL7 + b"\x1c\r") * 500)
             await until(lambda: not channel.connections())
     assert shelf.kept
 
